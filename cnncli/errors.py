@@ -1,0 +1,74 @@
+"""What can go wrong through no fault of ours, each kind with its exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class CnnError(Exception):
+    """A problem that one message explains: what, where, why, what next."""
+
+    exit_code = 1
+
+
+class ConfigError(CnnError):
+    """The command line or a config file asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(CnnError):
+    """Images or labels are missing, broken or contradict themselves."""
+
+    exit_code = 3
+
+
+class CheckpointError(CnnError):
+    """A checkpoint is missing, damaged, or belongs to something else."""
+
+    exit_code = 4
+
+
+class MachineError(CnnError):
+    """The machine lacks what was asked of it: a device, disk space, a permission."""
+
+    exit_code = 5
+
+
+class DivergedError(CnnError):
+    """The loss or a gradient is no longer a finite number."""
+
+    exit_code = 6
+
+
+class OutOfMemoryError(CnnError):
+    """The device has no room for the model and a batch."""
+
+    exit_code = 7
+
+
+class RunBusyError(CnnError):
+    """Another process is writing to the run directory."""
+
+    exit_code = 8
+
+
+class Interrupted(CnnError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
+class Terminated(CnnError):
+    """The system asked the process to end."""
+
+    exit_code = 143
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """End a message about an unknown ``word``: ``"; did you mean momentum?"``, or all that is known."""
+    names = sorted(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), folded, n=3, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(folded[name] for name in near)}?"
+    return f"; known are {', '.join(names)}" if names else ""
