@@ -1,0 +1,1 @@
+"""The loop, and what it moves: state, optimizers, schedules, losses, meters."""
