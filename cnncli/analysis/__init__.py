@@ -1,0 +1,1 @@
+"""What a network is, looked at layer by layer."""

@@ -1,0 +1,47 @@
+"""Loss and accuracy over epochs, as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+History = Sequence[Mapping[str, Any]]
+
+# Okabe and Ito's colours, told apart by all kinds of sight.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = {"train": "--", "val": "-", "test": "-"}
+
+
+def draw_curves(runs: Mapping[str, History], path: Path) -> None:
+    """Draw the histories of one or several runs, named, over each other and write a PNG."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    for axes, measure, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        for index, (name, history) in enumerate(runs.items()):
+            _draw_run(axes, name if len(runs) > 1 else "", history, measure, scale, COLOURS[index % len(COLOURS)])
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    loss.set_ylabel("loss")
+    accuracy.set_ylabel("accuracy (%)")
+    accuracy.legend(frameon=False, loc="lower right")
+    if len(runs) == 1:
+        figure.suptitle(next(iter(runs)))
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", metadata={"Software": "cnncli"})
+    temporary.replace(path)
+
+
+def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float, colour: str) -> None:
+    for split, style in STYLES.items():
+        points = [(row["epoch"], row[split][measure] * scale) for row in history if row.get(split)]
+        if not points:
+            continue
+        epochs, values = zip(*points, strict=True)
+        final = f" {values[-1]:.2f} %" if measure == "accuracy" else ""
+        marker = "o" if len(points) <= 30 else ""
+        shade = {"color": colour, "alpha": 0.55 if split == "train" else 1.0}
+        axes.plot(epochs, values, style, marker=marker, markersize=3.5, label=f"{name} {split}{final}".strip(), **shade)
