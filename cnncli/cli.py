@@ -1,0 +1,59 @@
+"""The command line: the table of commands, and errors as messages with exit codes."""
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from cnncli import commands
+from cnncli.errors import CnnError
+
+app = typer.Typer(
+    name="cnn",
+    help="Train, measure and understand classic convolutional networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in pkgutil.iter_modules(commands.__path__):
+    importlib.import_module(f"{commands.__name__}.{_module.name}").add_to(app)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from cnncli import __version__
+
+        print(f"cnncli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True)] = False,
+) -> None:
+    """Train, measure and understand classic convolutional networks."""
+
+
+def main() -> None:
+    """Run a command; every error is one message on stderr and its exit code, a traceback only with ``--debug``."""
+    try:
+        app()
+    except CnnError as error:
+        _fail(f"error: {error}", error.exit_code)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        _fail(f"error: {named}{error.strerror or error}", 5)
+    except Exception as error:
+        _fail(f"cnncli met a bug of its own: {error!r}\nRun it again as 'cnn --debug …' and report what it prints.", 1)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    sys.exit(exit_code)

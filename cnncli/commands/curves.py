@@ -1,0 +1,36 @@
+"""``cnn curves``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnncli.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(curves)
+
+
+def curves(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories, such as runs/lenet5.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The PNG; curves.png in the run, or here for several.")
+    ] = None,
+) -> None:
+    """Draw loss and accuracy of one run again, or of several over each other.
+
+    Example: cnn curves runs/lenet5 runs/lenet5-2 -o both.png
+    """
+    from cnncli.display import print_text
+    from cnncli.pages.curves import draw_curves
+    from cnncli.run import Run, read_history_of
+
+    histories = {str(run): read_history_of(run) for run in runs}
+    if output is None:
+        output = Run(runs[0]).curves if len(runs) == 1 else Path("curves.png")
+    if output.suffix.lower() != ".png":
+        raise ConfigError(f"--output {output}: the picture is a PNG, so its name ends in .png")
+    draw_curves(histories, output)
+    print_text(str(output))

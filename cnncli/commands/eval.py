@@ -1,0 +1,50 @@
+"""``cnn eval``."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, such as runs/lenet5/checkpoints/best.pt.")],
+    split: Annotated[Literal["test", "val", "train"], typer.Option(help="The images to score.")] = "test",
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="An .npz file to score instead.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Score a checkpoint on a split, as its training did.
+
+    Example: cnn eval runs/lenet5/checkpoints/best.pt --split val
+    """
+    from cnncli.checkpoint import load
+    from cnncli.display import print_json, print_text
+    from cnncli.errors import DataError
+    from cnncli.experiment import Experiment
+
+    loaded = load(checkpoint)
+    experiment = Experiment.of_checkpoint(loaded, data, device)
+    images = experiment.load_split(split)
+    if images is None:
+        raise DataError(f"there is no {split} split: the run was trained without one")
+    metrics = experiment.score(loaded, images)
+    result: dict[str, Any] = {
+        "checkpoint": str(checkpoint),
+        "split": split,
+        "num_images": metrics.num_images,
+        "loss": metrics.loss,
+        "accuracy": metrics.accuracy,
+        "top5_accuracy": metrics.top5_accuracy,
+    }
+    print_json(result) if json else print_text(_summary(result))
+
+
+def _summary(result: dict[str, Any]) -> str:
+    top5 = f", top-5 {result['top5_accuracy']:.2%}" if result["top5_accuracy"] is not None else ""
+    scores = f"accuracy {result['accuracy']:.2%}{top5}, loss {result['loss']:.4f}"
+    return f"{result['split']}  {scores} ({result['num_images']:,} images, {result['checkpoint']})"

@@ -1,0 +1,107 @@
+"""``cnn summary``."""
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from cnncli.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(summary)
+
+
+def summary(
+    model: Annotated[str, typer.Argument(help="A model's name; 'cnn models' lists them.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Set an option of the model; repeatable.")
+    ] = None,
+    input_size: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Size of an image, such as 3x64x64.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for the memory of training.")] = 128,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Show a network layer by layer: sizes, formulas, parameters, multiplications.
+
+    Example: cnn summary tinyvgg --set hidden=20 --input 3x64x64
+    """
+    from cnncli.analysis.summary import summarise, to_json
+    from cnncli.config.loading import Document, override
+    from cnncli.config.validation import validate_options
+    from cnncli.display import print_json, print_table, print_text
+    from cnncli.registry import MODELS
+
+    document = Document("options")
+    for assignment in sets or ():
+        override(document, assignment)
+    options = document.data | (_sizes(input_size) if input_size else {})
+    network = MODELS.get(model)
+    options = validate_options("model", model, options)
+    import torch
+
+    try:
+        with torch.device("meta"):
+            built = network(**options)
+    except ValueError as error:
+        raise ConfigError(f"{model}: {error}") from None
+    size = [options["in_channels"], options["image_size"], options["image_size"]]
+    result = summarise(model, built, size, options["num_classes"])
+    if json:
+        print_json(to_json(result))
+    else:
+        print_table(_table(result))
+        print_text(_totals(result, batch_size))
+
+
+def _sizes(text: str) -> dict[str, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
+    if not match:
+        raise ConfigError(f"--input {text}: expected channels, height and width, such as 3x64x64")
+    channels, height, width = map(int, match.groups())
+    if height != width:
+        raise ConfigError(f"--input {text}: images are square here; {channels}x{height}x{height}, say")
+    return {"in_channels": channels, "image_size": height}
+
+
+def _table(result: Any) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 1), pad_edge=False)
+    for heading in ("layer", "kind", "output", "size"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("weights", "biases", "MACs", "field"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in result.layers:
+        shape = "×".join(map(str, layer.output_shape))
+        counts = (f"{count:,}" if count else "" for count in (layer.weights, layer.biases, layer.macs))
+        formula = re.sub(" ([−+/]) ", r"\1", layer.formula)  # so that 100 columns hold it
+        table.add_row(layer.name, layer.kind, shape, formula, *counts, str(layer.receptive_field))
+    return table
+
+
+def _totals(result: Any, batch_size: int) -> str:
+    memory = result.training_bytes(batch_size)
+    shape = "×".join(map(str, result.input_size))
+    total = result.weights + result.biases
+    fixed = f", of which {total - result.trainable:,} are fixed" if total != result.trainable else ""
+    lines = [
+        "",
+        f"{result.model}: {shape} in, {result.num_classes:,} classes out",
+        f"parameters    {total:,} = {result.weights:,} weights + {result.biases:,} biases{fixed}",
+        f"computation   {result.macs:,} multiplications (MACs) an image",
+        f"training      {_megabytes(sum(memory.values()))} at batch {batch_size}: "
+        + ", ".join(f"{what} {_megabytes(size)}" for what, size in memory.items()),
+        "a dense layer between the same two maps would hold",
+    ]
+    for layer in result.layers:
+        if layer.dense_weights is not None:
+            times = layer.dense_weights / layer.weights
+            lines.append(f"  {layer.name:12} {layer.dense_weights:>20,} weights, {times:,.0f} times as many")
+    return "\n".join(lines)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,81 @@
+"""What a person sees: progress and warnings on stderr, results on stdout."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console that never takes square brackets in names for markup; 100 columns where there is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else 100)
+
+
+class Display:
+    """Progress bars on a terminal; where there is none, one line an epoch."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        self.console.print(text, style="dim", soft_wrap=True)
+
+    def follow(self, batches: Iterable[T], num_batches: int, label: str) -> Iterable[T]:
+        """Yield the batches while a bar shows how many there were, and how long the rest will take."""
+        return self._with_bar(batches, num_batches, label) if self.console.is_terminal else batches
+
+    def _with_bar(self, batches: Iterable[T], num_batches: int, label: str) -> Iterator[T]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True, refresh_per_second=5) as progress:
+            yield from progress.track(batches, total=num_batches, description=label)
+
+    def epoch(self, row: dict[str, Any], num_epochs: int) -> None:
+        """Print an epoch of the history on one line."""
+        scores = "".join(
+            f"   {split} loss {row[split]['loss']:.4f} accuracy {row[split]['accuracy']:7.2%}"
+            for split in ("train", "val", "test")
+            if row.get(split)
+        )
+        width = len(str(num_epochs))
+        speed = f"{row['images_per_second']:,.0f} images/s"
+        self.console.print(
+            f"epoch {row['epoch']:{width}}/{num_epochs}{scores}   {row['seconds']:.1f} s, {speed}", soft_wrap=True
+        )
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print one JSON object on stdout; a reader that has gone away is no error."""
+    _print(json.dumps(result, ensure_ascii=False))
+
+
+def print_table(table: "Table") -> None:
+    """Print a table on stdout."""
+    with_console = console()
+    with with_console.capture() as capture:
+        with_console.print(table)
+    _print(capture.get().rstrip("\n"))
+
+
+def print_text(text: str) -> None:
+    """Print text on stdout."""
+    _print(text)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # so that flushing it at exit fails no more
