@@ -1,0 +1,67 @@
+"""What several tests share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the checkout, where there is one
+
+
+@pytest.fixture(autouse=True)
+def two_threads_at_most() -> Any:
+    """Undo what a test does to torch's threads."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny_npz(tmp_path: Path) -> Path:
+    """Write 60 train and 20 test images [12, 12], four classes told apart by the brightest quarter."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 60), ("test", 20)):
+        labels = np.arange(count) % 4
+        images = random.integers(0, 100, (count, 12, 12), dtype=np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[row * 6 : row * 6 + 6, column * 6 : column * 6 + 6] += 120
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    path = tmp_path / "tiny.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, tiny_npz: Path) -> Path:
+    """Write a config that trains lenet5 on the tiny images in a second."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"data: {{name: npz, path: {tiny_npz}, validation: 0.2}}\n"
+        "model: {name: lenet5, activation: tanh}\n"
+        "train: {epochs: 2, batch_size: 16, log_every: 1}\n"
+        "runtime: {device: cpu}\n"
+    )
+    return path
+
+
+Cnn = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def cnn(tmp_path: Path) -> Cnn:
+    """Return a function that runs ``cnn`` with arguments in an empty directory and captures what it prints."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "cnncli", *map(str, arguments)]
+        env = {**os.environ, "COLUMNS": "100", **environment}
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
