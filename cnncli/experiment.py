@@ -53,19 +53,31 @@ class Experiment:
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint, data: Path | None = None, device: str | None = None) -> "Experiment":
-        """Prepare what a checkpoint was trained with, but on the images of ``data`` (.npz) and on another device."""
-        plain = {section: dict(fields) for section, fields in checkpoint.config.items()}
-        if data is not None:
-            kept = {key: plain["data"][key] for key in ("mean", "std")}
-            plain["data"] = {"name": "npz", "path": str(data), "validation": 0.0, **kept}
-            plain["model"] = {"name": checkpoint.model}
-            plain["train"] |= {"validate_on": "val", "report": "last"}  # nothing is trained, so nothing is held out
-        if device is not None and device != plain["runtime"]["device"]:
-            plain["runtime"] |= {"device": device, "memory_format": "auto", "threads": "auto"}
+        """Return what a checkpoint was trained with, but on the images of ``data`` (.npz) or another device.
+
+        Raises ``DataError`` where the images are not of the size that the network takes.
+        """
         try:
-            return cls.prepare(validate(Document("the checkpoint's config", plain)))
+            config = validate(Document("the checkpoint's config", checkpoint.config))
         except ConfigError as error:
             raise CheckpointError(f"this cnncli does not understand {error}") from None
+        if data is None:
+            source = DATASETS.get(config.data.name)(**config.data.options)
+        else:
+            source = DATASETS.get("npz")(**{"path": str(data.absolute())})
+            config.data.limit, config.data.validation = None, 0.0
+        preprocess = Preprocess.from_dict(checkpoint.preprocess)
+        if (source.channels, source.image_size) != (preprocess.channels, preprocess.size):
+            raise DataError(
+                f"the images are {source.channels}×{source.image_size}×{source.image_size}, but the network takes"
+                f" {preprocess.channels}×{preprocess.size}×{preprocess.size}"
+            )
+        wanted = config.runtime
+        if device is None or device == wanted.device:
+            runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
+        else:
+            runtime = choose_runtime(device, wanted.precision)
+        return cls(config, source, preprocess, runtime)
 
     def build_model(self) -> nn.Module:
         """Return the network with first weights drawn from ``train.seed``, in its place on the device."""
@@ -143,10 +155,10 @@ class Experiment:
 
     def _load(self, split: SplitName) -> Split:
         if split not in self.source.splits:
-            raise DataError(f"{self.config.data.name} has no {split} split; it has {', '.join(self.source.splits)}")
+            raise DataError(f"the data have no {split} split; they have {' and '.join(self.source.splits)}")
         loaded = self.source.load(split, self.config.data.limit)
         if not len(loaded):
-            raise DataError(f"{self.config.data.name}: the {split} split holds no images")
+            raise DataError(f"the {split} split holds no images")
         return loaded
 
 

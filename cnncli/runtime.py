@@ -1,6 +1,7 @@
 """The machine: device, precision, layout, threads. The one file that knows what they are."""
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Runtime:
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
                 raise
             gc.collect()
             raise OutOfMemoryError(

@@ -20,7 +20,7 @@ from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.run import Run
-from cnncli.training.loop import EpochRecord, Watch, evaluate, fit, train_one_epoch
+from cnncli.training.loop import EpochRecord, StepRecord, Watch, evaluate, fit, train_one_epoch
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
 
@@ -28,12 +28,8 @@ SECONDS_BETWEEN_DRAWINGS = 10
 
 # What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
 MAY_CHANGE = {
-    "runtime.device",
-    "runtime.threads",
-    "runtime.memory_format",
-    "train.log_every",
-    "train.output",
-    "train.name",
+    *("runtime.device", "runtime.threads", "runtime.memory_format"),
+    *("train.log_every", "train.output", "train.name"),
 }
 OPEN_ENDED = {"constant", "step", "plateau"}
 
@@ -54,64 +50,106 @@ class Display(Protocol):
         ...
 
 
-def train(experiment: Experiment, run: Run, display: Display, resumed: Checkpoint | None = None) -> dict[str, Any]:
-    """Train, validate after each epoch, test at the end; return what ``cnn train --json`` prints.
+class Session:
+    """One training of one experiment, noted in one run directory."""
 
-    Raises ``Interrupted`` or ``Terminated`` with what was saved, and ``DivergedError``.
-    """
-    started = time.perf_counter()
-    config = experiment.config
-    train_split, val_split = experiment.load_train_and_val()
-    loader = experiment.train_loader(train_split)
-    judged = experiment.load_split("test") if config.train.validate_on == "test" else val_split
-    with experiment.runtime.memory_guard(config.train.batch_size):
-        state = experiment.build_state(loader.num_images)
-        history: list[dict[str, Any]] = []
-        if resumed is None:
-            run.config.write_text(f"# Repeat this run: cnn train --config {run.config}\n{dump(config.model_dump())}")
-            checkpoints.save(experiment.checkpoint(state), run.last)
-        else:
-            history = _restore(state, resumed, run)
-        run.write_environment(_environment(experiment))
-        _introduce(display, experiment, state, loader, judged)
-        watch = Watch(config.train.log_every, lambda record: run.log_step(asdict(record)), display.follow)
+    def __init__(self, experiment: Experiment, run: Run, display: Display) -> None:
+        self.experiment, self.run, self.display = experiment, run, display
+        self.config = experiment.config
+        self.history: list[dict[str, Any]] = []
+        self._drawn = 0.0  # when
+
+    def train(self, resumed: Checkpoint | None = None) -> dict[str, Any]:
+        """Train, validate after each epoch, test at the end; return what ``cnn train --json`` prints.
+
+        Raises ``Interrupted`` or ``Terminated``, saying what was saved, and ``DivergedError``.
+        """
+        started = time.perf_counter()
+        experiment, settings = self.experiment, self.config.train
+        train_split, val_split = experiment.load_train_and_val()
+        judged = experiment.load_split("test") if settings.validate_on == "test" else val_split
+        loader = experiment.train_loader(train_split)
         validation = experiment.eval_loader(judged) if judged is not None else None
-        drawn = 0.0
-        try:
-            for record in fit(state, loader, validation, config.train.epochs, watch):
-                history.append(_row(record, config.train.validate_on))
-                run.log_epoch(history[-1])
-                _save(experiment, state, run, history)
-                display.epoch(history[-1], config.train.epochs)
-                if time.perf_counter() - drawn > SECONDS_BETWEEN_DRAWINGS:
-                    draw_curves({run.path.name: history}, run.curves)
-                    drawn = time.perf_counter()
-        except (KeyboardInterrupt, Terminated) as stop:
-            raise _stopped(stop, run, history) from None
-    draw_curves({run.path.name: history}, run.curves)
-    best = best_row(history)
-    return {
-        "run_dir": str(run.path),
-        "epochs": state.epoch,
-        "steps": state.steps,
-        "seconds": time.perf_counter() - started,
-        "best": best and {"epoch": best["epoch"], "val": best["val"]},
-        "test": _test(experiment, run),
-    }
+        watch = Watch(settings.log_every, self._log_step, self.display.follow)
+        with experiment.runtime.memory_guard(settings.batch_size):
+            state = experiment.build_state(loader.num_images)
+            self._begin(state, resumed)
+            self._introduce(state, loader, validation)
+            try:
+                for record in fit(state, loader, validation, settings.epochs, watch):
+                    self._end_epoch(state, record)
+            except (KeyboardInterrupt, Terminated) as stop:
+                raise self._stopped(stop) from None
+        self._draw()
+        best = best_row(self.history)
+        return {
+            "run_dir": str(self.run.path),
+            "epochs": state.epoch,
+            "steps": state.steps,
+            "seconds": time.perf_counter() - started,
+            "best": best and {"epoch": best["epoch"], "val": best["val"]},
+            "test": self._test(),
+        }
 
+    def _begin(self, state: TrainState, resumed: Checkpoint | None) -> None:
+        """Save the state before the first step, or take it back from where the run was stopped."""
+        if resumed is None:
+            repeat = f"# Repeat this run: cnn train --config {self.run.config}\n"
+            self.run.config.write_text(repeat + dump(self.config.model_dump()), encoding="utf-8")
+            checkpoints.save(self.experiment.checkpoint(state), self.run.last)
+        else:
+            state.load_state_dict(resumed.state)
+            self.history = self.run.cut(state.epoch, state.steps)
+        self.run.write_environment(_environment(self.experiment))
 
-def check_resume(config: Config, checkpoint: Checkpoint) -> None:
-    """Raise ``CheckpointError`` listing what differs between a settled config and the one that a run began with."""
-    before, now = _flat(checkpoint.config), _flat(config.model_dump())
-    allowed = MAY_CHANGE | ({"train.epochs"} if config.schedule.name in OPEN_ENDED else set())
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    if refused := [key for key in changed if key not in allowed]:
-        lines = [f"  {key}: was {before.get(key)}, would be {now.get(key)}" for key in refused]
-        raise CheckpointError(
-            "a resumed run goes on as it began; these differ:\n"
-            + "\n".join(lines)
-            + "\nleave them out, or start a new run"
+    def _introduce(self, state: TrainState, loader: ResidentLoader, validation: ResidentLoader | None) -> None:
+        config, runtime = self.config, self.experiment.runtime
+        num_parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
+        what = "to test" if config.train.validate_on == "test" else "to validate"
+        images = f"{loader.num_images:,} images to train"
+        images += f", {validation.num_images:,} {what}" if validation else ""
+        threads = f" with {runtime.threads} threads" if runtime.device.type == "cpu" else ""
+        self.display.note(
+            f"{config.model.name}, {num_parameters:,} parameters; {config.data.name}, {images};"
+            f" {runtime.device}{threads}, {runtime.precision}; {self.run.path}"
         )
+        if state.epoch:
+            self.display.note(f"resumed after epoch {state.epoch}, step {state.steps:,}")
+
+    def _log_step(self, record: StepRecord) -> None:
+        self.run.log_step(asdict(record))
+
+    def _end_epoch(self, state: TrainState, record: EpochRecord) -> None:
+        """Note an epoch, save what is due, and draw now and then."""
+        self.history.append(_row(record, self.config.train.validate_on))
+        self.run.log_epoch(self.history[-1])
+        improved = best_row(self.history) is self.history[-1]
+        last = state.epoch == self.config.train.epochs
+        if improved or last or state.epoch % self.config.checkpoint.every_epochs == 0:
+            checkpoints.save(self.experiment.checkpoint(state), self.run.last)
+        if improved:
+            checkpoints.link(self.run.last, self.run.best)
+        self.display.epoch(self.history[-1], self.config.train.epochs)
+        if not last and time.perf_counter() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
+            self._draw()
+
+    def _draw(self) -> None:
+        draw_curves({self.run.path.name: self.history}, self.run.curves)
+        self._drawn = time.perf_counter()
+
+    def _test(self) -> dict[str, Any] | None:
+        """Score the checkpoint that ``train.report`` names on the test split, once, as ``cnn eval`` would."""
+        split = self.experiment.load_split("test")
+        if split is None:
+            return None
+        path = self.run.best if self.config.train.report == "best" else self.run.last
+        metrics = self.experiment.score(checkpoints.load(path), split)
+        return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
+
+    def _stopped(self, stop: BaseException) -> Interrupted | Terminated:
+        kind = Terminated if isinstance(stop, Terminated) else Interrupted
+        saved = f"{self.run.last} holds the run after {len(self.history)} epochs"
+        return kind(f"stopped; {saved}. Go on with: cnn train --resume {self.run.path}")
 
 
 def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
@@ -123,54 +161,42 @@ def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
         state = experiment.build_state(loader.num_images)
         watch = Watch(1, lambda record: None, display.follow)
         first = [next(loader.epoch(0))]
-        result["train"] = _measured(train_one_epoch(state, first, watch)) | _sizes(loader, first)
+        result["train"] = _tried(loader, first, train_one_epoch(state, first, watch))
         for name, split in (("val", val_split), ("test", experiment.load_split("test"))):
             result[name] = None
             if split is not None:
-                other = experiment.eval_loader(split)
-                first = [next(other.in_order())]
+                loader = experiment.eval_loader(split)
+                first = [next(loader.in_order())]
                 metrics = evaluate(state.evaluated_model, state.criterion, first, experiment.runtime)
-                result[name] = _measured(metrics) | _sizes(other, first)
-    state.check_finite()
+                result[name] = _tried(loader, first, metrics)
     return result
 
 
+def check_resume(config: Config, checkpoint: Checkpoint) -> None:
+    """Raise ``CheckpointError`` listing what differs between a settled config and the one that a run began with."""
+    before, now = _flat(checkpoint.config), _flat(config.model_dump())
+    allowed = MAY_CHANGE | ({"train.epochs"} if config.schedule.name in OPEN_ENDED else set())
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if refused := [key for key in changed if key not in allowed]:
+        lines = [f"  {key}: was {before.get(key)}, would be {now.get(key)}" for key in refused]
+        raise CheckpointError(
+            "a resumed run goes on as it began, but these differ:\n"
+            + "\n".join(lines)
+            + "\nleave them as they were, or start a new run"
+        )
+
+
 def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the epoch of the highest validation accuracy, the lower loss and then the earlier one first."""
+    """Return the epoch of the highest validation accuracy; of equal ones that of the lower loss, then the earlier."""
     validated = [row for row in history if row["val"]]
     return max(validated, key=lambda row: (row["val"]["accuracy"], -row["val"]["loss"]), default=None)
 
 
-def _restore(state: TrainState, checkpoint: Checkpoint, run: Run) -> list[dict[str, Any]]:
-    """Put the state back, and cut the history to it; return the history."""
-    state.load_state_dict(checkpoint.state)
-    return run.cut(state.epoch, state.steps)
-
-
-def _save(experiment: Experiment, state: TrainState, run: Run, history: list[dict[str, Any]]) -> None:
-    """Write last.pt when it is due, and link best.pt to it when this epoch is the best."""
-    improved = best_row(history) is history[-1]
-    due = state.epoch % experiment.config.checkpoint.every_epochs == 0 or state.epoch == experiment.config.train.epochs
-    if improved or due:
-        checkpoints.save(experiment.checkpoint(state), run.last)
-    if improved:
-        checkpoints.link(run.last, run.best)
-
-
-def _test(experiment: Experiment, run: Run) -> dict[str, Any] | None:
-    """Score the checkpoint that ``train.report`` names on the test split, once."""
-    split = experiment.load_split("test")
-    if split is None:
-        return None
-    path = run.best if experiment.config.train.report == "best" else run.last
-    metrics = experiment.score(checkpoints.load(path), split)
-    return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
-
-
 def _row(record: EpochRecord, validate_on: str) -> dict[str, Any]:
     """Return an epoch as history.jsonl has it: scores on the test split are never called val."""
+    row = asdict(record)
+    del row["validation"]
     scores = _measured(record.validation) if record.validation else None
-    row = {key: value for key, value in asdict(record).items() if key not in ("train", "validation")}
     row |= {"train": _measured(record.train), "val": scores if validate_on == "val" else None}
     return row | ({"test": scores} if validate_on == "test" else {})
 
@@ -179,47 +205,23 @@ def _measured(metrics: Metrics) -> dict[str, Any]:
     return {"loss": metrics.loss, "accuracy": metrics.accuracy}
 
 
-def _sizes(loader: ResidentLoader, batches: list[Batch]) -> dict[str, Any]:
-    return {"num_images": loader.num_images, "batch": list(batches[0].images.shape)}
+def _tried(loader: ResidentLoader, batches: list[Batch], metrics: Metrics) -> dict[str, Any]:
+    return {**_measured(metrics), "num_images": loader.num_images, "batch": list(batches[0].images.shape)}
 
 
 def _flat(sections: dict[str, Any]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, fields in sections.items() for key, value in fields.items()}
 
 
-def _introduce(
-    display: Display, experiment: Experiment, state: TrainState, loader: ResidentLoader, judged: Any
-) -> None:
-    config, runtime = experiment.config, experiment.runtime
-    num_parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
-    where = f"{runtime.device}, {runtime.threads} threads" if runtime.device.type == "cpu" else str(runtime.device)
-    judging = (
-        f" and {len(judged):,} to {'test' if config.train.validate_on == 'test' else 'validate'}" if judged else ""
-    )
-    display.note(
-        f"{config.model.name} with {num_parameters:,} parameters; {config.data.name} with {loader.num_images:,} images"
-        f" to train{judging}; {where}, {runtime.precision}"
-    )
-    if state.epoch:
-        display.note(f"resumed after epoch {state.epoch}, step {state.steps:,}")
-
-
-def _stopped(stop: BaseException, run: Run, history: list[dict[str, Any]]) -> Interrupted | Terminated:
-    kind = Terminated if isinstance(stop, Terminated) else Interrupted
-    saved = f"{run.last} holds the run after {len(history)} epochs"
-    return kind(f"stopped; {saved}. Go on with: cnn train --resume {run.path}")
-
-
 def _environment(experiment: Experiment) -> dict[str, Any]:
-    runtime = experiment.runtime
-    cuda = runtime.device.type == "cuda"
+    device = experiment.runtime.device
     return {
         "versions": {name: version(name) for name in ("cnncli", "torch", "torchvision", "numpy")},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": str(runtime.device),
-        "device_name": torch.cuda.get_device_name(runtime.device) if cuda else platform.processor(),
-        "threads": runtime.threads,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
+        "threads": experiment.runtime.threads,
         "command": sys.argv,
         "seed": experiment.config.train.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -48,7 +48,7 @@ def prepared(config: Path, *sets: str, **flags: object) -> Experiment:
 
 def trained(experiment: Experiment, output: Path, display: Silent | None = None) -> tuple[Run, dict[str, Any]]:
     run = Run.create(output, "run")
-    return run, session.train(experiment, run, display or Silent())
+    return run, session.Session(experiment, run, display or Silent()).train()
 
 
 def without_times(run: Run) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(sets: tuple[str, ...], tin
     assert error.value.exit_code == 130
     parts = Run.open(tmp_path / "b" / "run")
     checkpoint = checkpoints.load(parts.last)
-    result = session.train(experiment, parts, Silent(), checkpoint)
+    result = session.Session(experiment, parts, Silent()).train(checkpoint)
     assert_same_state(whole, parts)
     assert result["epochs"] == 4
 
@@ -114,7 +114,7 @@ def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> 
     longer = prepared(tiny_config, epochs=2)
     checkpoint = checkpoints.load(parts.last)
     session.check_resume(longer.config, checkpoint)
-    session.train(longer, parts, Silent(), checkpoint)
+    session.Session(longer, parts, Silent()).train(checkpoint)
     assert_same_state(two, parts)
 
 

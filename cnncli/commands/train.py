@@ -66,7 +66,7 @@ def train(
         settled = experiment.config.train
         run = Run.create(Path(settled.output), settled.name or "run")
     with run.locked():
-        result = session.train(experiment, run, display, checkpoint)
+        result = session.Session(experiment, run, display).train(checkpoint)
     print_json(result) if json else print_text(_summary(result, run))
 
 
