@@ -1,0 +1,90 @@
+"""Tiny VGG against CNN Explainer's own weights and every number that it shows."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cnncli.models.tinyvgg import TinyVGG
+from cnncli.pipeline.preprocess import Preprocess
+from tests.conftest import SHARED
+
+EXPLAINER = SHARED / "cnn_explainer"
+# CNN Explainer's names of the layers, by their places in the model.
+LAYERS = ("conv_1_1", "relu_1_1", "conv_1_2", "relu_1_2", "max_pool_1")
+LAYERS += ("conv_2_1", "relu_2_1", "conv_2_2", "relu_2_2", "max_pool_2")
+PREPROCESS = Preprocess(64, 3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+needs_explainer = pytest.mark.skipif(not EXPLAINER.is_dir(), reason="the weights of CNN Explainer are not here")
+
+
+def explainer() -> TinyVGG:
+    """Return the model with CNN Explainer's weights."""
+    from safetensors.torch import load_file
+
+    weights = load_file(EXPLAINER / "tinyvgg.safetensors")
+    names = {"features.0": "conv_1_1", "features.2": "conv_1_2", "features.5": "conv_2_1", "features.7": "conv_2_2"}
+    names["classifier.1"] = "output"
+    model = TinyVGG()
+    model.load_state_dict(
+        {f"{ours}.{kind}": weights[f"{theirs}.{kind}"] for ours, theirs in names.items() for kind in ("weight", "bias")}
+    )
+    return model.eval()
+
+
+def expected() -> dict[str, Any]:
+    answers: dict[str, Any] = json.loads((EXPLAINER / "expected.json").read_text()) if EXPLAINER.is_dir() else {}
+    return answers.get("images", {})
+
+
+@needs_explainer
+@pytest.mark.parametrize("name", expected())
+def test_logits_and_softmax_are_those_of_cnn_explainer(name: str) -> None:
+    answer, path = expected()[name], EXPLAINER / "images" / name
+    pixels = np.array(Image.open(path).convert("RGB"))
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == answer["rgb_sha256"]
+    with torch.no_grad():
+        logits = explainer()(PREPROCESS(path))[0]
+    torch.testing.assert_close(logits, torch.tensor(answer["logits"]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits.softmax(0), torch.tensor(answer["softmax"]), rtol=0, atol=1e-4)
+    assert int(logits.argmax()) == answer["predicted_index"]
+
+
+@needs_explainer
+def test_every_intermediate_tensor_is_that_of_cnn_explainer() -> None:
+    model, seen = explainer(), dict[str, Tensor]()
+    x = seen["input"] = PREPROCESS(EXPLAINER / "images" / "espresso_1.jpeg")
+    with torch.no_grad():
+        for name, layer in zip(LAYERS, model.features, strict=True):
+            x = seen[name] = layer(x)
+        seen["flatten"] = x.flatten(1)
+        seen["output"] = model.classifier(x)
+    seen["softmax"] = seen["output"].softmax(1)
+    with np.load(EXPLAINER / "espresso_activations.npz") as activations:
+        assert len(activations.files) == len(seen)
+        for name in activations.files:
+            theirs = torch.from_numpy(activations[name])
+            torch.testing.assert_close(seen[name].squeeze(0), theirs.squeeze(), rtol=0, atol=1e-4, msg=name)
+
+
+def test_sizes_of_the_issue() -> None:
+    """62, 60, 30, 28, 26, 13, 1690: the issue's table."""
+    x, sides = torch.empty(1, 3, 64, 64, device="meta"), []
+    with torch.device("meta"):
+        model = TinyVGG()
+    for layer in model.features:
+        x = layer(x)
+        sides.append(x.shape[-1])
+    assert list(dict.fromkeys(sides)) == [62, 60, 30, 28, 26, 13]
+    assert model.classifier[1].in_features == 1690
+
+
+def test_hidden_is_the_width_of_every_convolution() -> None:
+    with torch.device("meta"):
+        model = TinyVGG(hidden=3)
+    assert [model.features[index].out_channels for index in (0, 2, 5, 7)] == [3, 3, 3, 3]
