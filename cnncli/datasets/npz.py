@@ -23,7 +23,7 @@ FilePath = Annotated[
 
 @DATASETS.register
 class NpzArchive:
-    """Arrays ``train_images`` uint8 [N, H, W] or [N, H, W, C] and ``train_labels`` [N], likewise ``val_`` and ``test_``.
+    """Arrays ``train_images`` uint8 [N, H, W] or [N, H, W, C] and ``train_labels`` [N]; likewise ``val_``, ``test_``.
 
     The optional array ``classes`` [num_classes] names the classes; without it they are called by their numbers.
     """
@@ -61,22 +61,25 @@ class NpzArchive:
     def _open(self) -> Any:
         """Open the archive; it holds arrays only, never objects that would run code."""
         try:
-            archive = np.load(self.path, allow_pickle=False)
+            with Path(self.path).open("rb") as file:
+                is_archive = zipfile.is_zipfile(file)
+            archive = np.load(self.path, allow_pickle=False) if is_archive else None
         except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror or 'cannot be read'}") from None
-        except (ValueError, EOFError, zipfile.BadZipFile):
-            archive = None
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{self.path}: {error.strerror}") from None
+        if archive is None:
             raise DataError(f"{self.path}: not an .npz archive, as numpy.savez writes them")
         return archive
 
     def _array(self, archive: Any, name: str) -> Any:
         try:
-            return archive[name]
+            array = archive[name]
         except KeyError:
             raise DataError(f"{self.path}: the array {name} is missing; there are {', '.join(archive.files)}") from None
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.path}: the array {name} is damaged: {error}") from None
+        if not isinstance(array, np.ndarray):  # a file in the archive that numpy did not write
+            raise DataError(f"{self.path}: {name} is no array")
+        return array
 
     def _images(self, archive: Any, split: SplitName) -> Any:
         """Return the images of a split as uint8 [N, C, H, W]."""

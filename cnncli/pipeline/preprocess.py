@@ -26,7 +26,7 @@ class Preprocess:
     std: tuple[float, ...]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Map uint8 [B, C, H, W] to float32, step by step as torchvision does, to the same bits."""
+        """Map uint8 [B, C, H, W] to float32, to the bits of torchvision's convert_image_dtype and normalize."""
         mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
         return images.float().div_(255).sub_(mean).div_(std)

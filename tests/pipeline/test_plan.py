@@ -1,0 +1,38 @@
+"""An epoch's plan."""
+
+import pytest
+import torch
+
+from cnncli.pipeline.plan import hold_out, plan_epoch
+
+
+def test_a_plan_is_a_permutation_with_even_draws() -> None:
+    plan = plan_epoch(seed=3, epoch=5, num_images=10_000, num_draws=3)
+    assert torch.equal(plan.order.sort().values, torch.arange(10_000))
+    assert plan.draws.shape == (10_000, 3)
+    assert plan.draws.dtype == torch.float32
+    assert 0 <= plan.draws.min() <= plan.draws.max() < 1
+    # The mean of n even draws has a standard deviation of 1/√(12 n) = 0.003; five of them are never seen.
+    assert (plan.draws.mean(0) - 0.5).abs().max() < 5 / (12 * 10_000) ** 0.5
+
+
+def test_a_plan_depends_on_seed_and_epoch_alone() -> None:
+    torch.manual_seed(1)
+    first = plan_epoch(3, 5, 100, 2)
+    torch.manual_seed(2)
+    again = plan_epoch(3, 5, 100, 2)
+    assert torch.equal(first.order, again.order)
+    assert torch.equal(first.draws, again.draws)
+    for seed, epoch in ((3, 6), (4, 5), (5, 3)):
+        assert not torch.equal(first.order, plan_epoch(seed, epoch, 100, 2).order)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
+def test_images_are_held_out_by_class(share: float) -> None:
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 10)[torch.randperm(160)]
+    kept, held = hold_out(labels, share, seed=0)
+    assert torch.equal(torch.cat([kept, held]).sort().values, torch.arange(160))
+    expected = [max(round(share * count), 1) for count in (100, 50, 10)]
+    assert labels[held].bincount().tolist() == expected
+    assert torch.equal(held, hold_out(labels, share, seed=0)[1])
+    assert not torch.equal(held, hold_out(labels, share, seed=1)[1])
