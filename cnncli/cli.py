@@ -1,6 +1,7 @@
 """The command line: the table of commands, and errors as messages with exit codes."""
 
 import importlib
+import io
 import pkgutil
 import sys
 import traceback
@@ -41,8 +42,11 @@ def options(
 
 def main() -> None:
     """Run a command; every error is one message on stderr and its exit code, a traceback only with ``--debug``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # ⌊ and × are not in every encoding; a ? is better than no table
+            stream.reconfigure(errors="replace")
     try:
-        app()
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="cnn")  # it goes anywhere
     except CnnError as error:
         _fail(f"error: {error}", error.exit_code)
     except OSError as error:

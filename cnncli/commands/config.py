@@ -32,10 +32,10 @@ def show(name: Annotated[str, typer.Argument(help="A bundled config, or a file."
 
     Example: cnn config show lenet5 > mine.yaml
     """
-    from cnncli.config.loading import find
+    from cnncli.config.loading import find, text_of
     from cnncli.display import print_text
 
-    print_text(find(name).read_text().rstrip("\n"))
+    print_text(text_of(find(name)).rstrip("\n"))
 
 
 @app.command()

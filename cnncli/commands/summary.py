@@ -37,7 +37,11 @@ def summary(
     document = Document("options")
     for assignment in sets or ():
         override(document, assignment)
-    options = document.data | (_sizes(input_size) if input_size else {})
+    sizes = _sizes(input_size) if input_size else {}
+    for key, asked in sizes.items():
+        if document.data.get(key, asked) != asked:
+            raise ConfigError(f"--set {key}={document.data[key]}: contradicts --input {input_size}")
+    options = document.data | sizes
     network = MODELS.get(model)
     options = validate_options("model", model, options)
     import torch
@@ -57,7 +61,7 @@ def summary(
 
 
 def _sizes(text: str) -> dict[str, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})x([0-9]{1,6})", text)
     if not match:
         raise ConfigError(f"--input {text}: expected channels, height and width, such as 3x64x64")
     channels, height, width = map(int, match.groups())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 import cnncli
 from cnncli.errors import ConfigError, did_you_mean
@@ -17,15 +18,15 @@ MAX_NODES = 10_000  # after aliases are followed
 
 
 class CoreLoader(yaml.SafeLoader):
-    """YAML 1.2's core schema: ``1e-3`` is a number, and ``no``, ``010`` and ``1:30`` are not what YAML 1.1 made of them."""
+    """YAML 1.2's core schema: ``1e-3`` is a number; ``no``, ``010`` and ``1:30`` are not what YAML 1.1 made of them."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
 
 
 class CoreDumper(yaml.SafeDumper):
     """Quotes what :class:`CoreLoader` would take for something other than text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
 
 
 PREFIX = "tag:yaml.org,2002:"
@@ -43,6 +44,9 @@ for tag, (pattern, _) in SCALARS.items():
     for class_ in (CoreLoader, CoreDumper):
         if pattern is not None:
             class_.add_implicit_resolver(PREFIX + tag, re.compile(f"^(?:{pattern})$"), None)
+CoreDumper.add_representer(  # line breaks and the like are escaped
+    str, lambda dumper, text: dumper.represent_scalar(PREFIX + "str", text, None if text.isprintable() else '"')
+)
 
 
 class Document:
@@ -82,24 +86,32 @@ def dotted(path: KeyPath) -> str:
 
 
 def read(text: str, name: str) -> Document:
-    """Parse YAML; ``ConfigError`` names file and line of whatever is malformed, doubled or dangerous."""
-    if len(text.encode()) > MAX_BYTES:
-        raise ConfigError(f"{name}: larger than 1 MB, which no config is")
+    """Parse a config; ``ConfigError`` names file and line of whatever is malformed, doubled or dangerous."""
+    document = Document(name)
+    data = _parse(text, document)
+    if not isinstance(data, dict | None):
+        raise ConfigError(f"{name}:1: expected sections such as model: and data:, got {data!r:.60}")
+    document.data = data or {}
+    return document
+
+
+def _parse(text: str, document: Document) -> Any:
+    """Return what ``text`` says, noting in ``document`` where; ``None`` if it says nothing."""
+    name = document.name
     try:
         root = yaml.compose(text, Loader=CoreLoader)
-        document = Document(name)
-        document.data = _Builder(document).build(root, (), ()) if root is not None else {}
+        return None if root is None else _Builder(document).build(root, (), ())
     except yaml.MarkedYAMLError as error:
-        line = (error.problem_mark or error.context_mark).line + 1  # type: ignore[union-attr]
-        said = "; ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{name}:{line}: not valid YAML: {said}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not valid YAML: {error}") from None
+        begin, end = error.context_mark, error.problem_mark or error.context_mark
+        assert end is not None
+        begun = f" (line {begin.line + 1})" if begin is not None and begin.line != end.line else ""
+        said = f"{error.context}{begun}; {error.problem}" if error.context else error.problem
+        raise ConfigError(f"{name}:{end.line + 1}: not valid YAML: {said}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{name}:{line}: not valid YAML: it has no place for {text[error.position]!a}") from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
-    if not isinstance(document.data, dict):
-        raise ConfigError(f"{name}:1: expected sections such as model: and data:, got {document.data!r:.60}")
-    return document
 
 
 class _Builder:
@@ -130,8 +142,13 @@ class _Builder:
         kind = node.tag.removeprefix(PREFIX)
         if kind not in SCALARS:
             raise ConfigError(f"{place}: the tag {node.tag} is not allowed in a config")
+        if "\0" in node.value:
+            raise ConfigError(f"{place}: text with a NUL character, which no file name may have")
+        pattern, convert = SCALARS[kind]
         try:
-            return SCALARS[kind][1](node.value)
+            if pattern is not None and not re.fullmatch(pattern, node.value):
+                raise ValueError("a tag that its text does not bear out")
+            return convert(node.value)
         except ValueError:
             raise ConfigError(f"{place}: {node.value!r:.60} is no {kind}") from None
 
@@ -139,7 +156,7 @@ class _Builder:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = f"{self.document.name}:{key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value or not key_node.value.isprintable():
                 raise ConfigError(f"{place}: a key must be a word")
             key = key_node.value
             if key in result:
@@ -165,25 +182,32 @@ def bundled_names() -> list[str]:
 def find(config: str) -> Path:
     """Return the file that ``--config`` means: a path, or the name of a bundled config with or without ``.yaml``."""
     path = Path(config)
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a pipe will do
         return path
     name = config.removesuffix(".yaml")
     if name in bundled_names():
         return bundled_directory() / f"{name}.yaml"
     if path.is_dir():
-        raise ConfigError(f"{config} is a folder, not a config file")
+        raise ConfigError(f"{path} is a folder, not a config file")
     raise ConfigError(f"no config file {config}, and no bundled one of that name{did_you_mean(name, bundled_names())}")
 
 
 def read_file(path: Path) -> Document:
     """Read a config file; ``ConfigError`` if it cannot be read or is no YAML."""
+    return read(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a config file; ``ConfigError`` if it cannot be read, is too large or no text."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than 1 MB, which no config is")
     try:
-        return read(raw.decode(), str(path))
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
@@ -194,7 +218,8 @@ def override(document: Document, assignment: str) -> None:
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
         raise ConfigError(f"--set {assignment}: expected SECTION.KEY=VALUE, such as train.epochs=3")
-    document.set(path, read(f"value: {value}", f"--set {key}").data["value"], f"--set {key}")
+    place = f"--set {key}"
+    document.set(path, _parse(value, Document(place)), place)
 
 
 def dump(data: dict[str, Any]) -> str:

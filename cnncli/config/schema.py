@@ -46,13 +46,13 @@ class NamedSection(Section):
 class Data(NamedSection):
     """Where images come from, and how they are split and scaled."""
 
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """images of each class and split that are read, for trying things out; null for all"""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """share of the training images held out, where the data set has no validation split of its own; 0 for none"""
     mean: PerChannel | None = None
     """per channel, of pixels scaled to [0, 1], subtracted from each; null for the data set's own"""
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=64)] | None = None
+    std: Annotated[list[Annotated[float, Field(ge=1e-4)]], Field(min_length=1, max_length=64)] | None = None
     """per channel, of pixels scaled to [0, 1], by which each is divided; null for the data set's own"""
 
 
@@ -108,7 +108,7 @@ class Schedule(NamedSection):
     """How the learning rate changes over the run."""
 
     name: str = "constant"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     """epochs over which the learning rate rises linearly from zero, whatever the schedule"""
 
 
@@ -121,7 +121,7 @@ class Loss(NamedSection):
 class Runtime(Section):
     """The machine: nothing here changes what is computed, save for rounding."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?)$")] = "auto"
     """auto (CUDA, then MPS, then CPU), cpu, mps, cuda or cuda:N"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """numbers inside the network; weights stay fp32, and fp16 scales its losses"""
@@ -171,10 +171,18 @@ def option_fields(thing: Callable[..., Any]) -> dict[str, Any]:
 
 def section_for(section: str, name: str) -> type[NamedSection]:
     """Return the section's class with the options of the thing called ``name`` added; ``ConfigError`` if unknown."""
-    base: type[NamedSection] = Config.model_fields[section].annotation  # type: ignore[assignment]
-    fields = option_fields(REGISTRIES[section].get(name))
-    fields["name"] = (Literal[name], name)
+    base: type[NamedSection] = section_class(section)
+    thing = REGISTRIES[section].get(name)
+    fields = option_fields(thing)
+    default = name if base.model_fields["name"].default == name else ...
+    about = (inspect.getdoc(thing) or "").partition("\n")[0]
+    fields["name"] = (Literal[name], Field(default, description=about))
     return create_model(f"{base.__name__}_{name}", __base__=base, **fields)
+
+
+def section_class(section: str) -> Any:
+    """Return the class of a section as it is whatever its ``name``."""
+    return Config.model_fields[section].annotation
 
 
 def json_schema() -> dict[str, Any]:
@@ -186,7 +194,8 @@ def json_schema() -> dict[str, Any]:
         variants = tuple(section_for(section, name) for name in registry.names())
         field = Config.model_fields[section]
         default = ... if field.is_required() else field.default
-        sections[section] = (Annotated[Union[variants], Field(discriminator="name")], default)  # noqa: UP007
+        about = Field(discriminator="name", description=section_class(section).__doc__)
+        sections[section] = (Annotated[Union[variants], about], default)  # noqa: UP007
     schema = create_model("Config", __base__=Config, **sections).model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "cnncli run"

@@ -1,15 +1,17 @@
 """From plain data to a :class:`Config`, with all that is wrong said at once."""
 
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from cnncli.config.loading import Document, KeyPath, dotted, find, override, read_file
-from cnncli.config.schema import REGISTRIES, Config, NamedSection, option_fields, section_for
+from cnncli.config.schema import REGISTRIES, Config, NamedSection, section_class, section_for
 from cnncli.errors import ConfigError, did_you_mean
 
 FLAGS: dict[str, KeyPath] = {
@@ -45,29 +47,30 @@ def load_config(config: str | Path, sets: Iterable[str] = (), flags: Mapping[str
             document.set(FLAGS[flag], value, f"--{flag.replace('_', '-')}")
     checked = validate(document)
     if checked.train.name is None:
-        checked.train.name = path.stem
+        checked.train.name = re.sub(r"^\W+|[^\w.+-]+", "-", path.stem).lstrip("-")[:100] or "run"
     return checked
 
 
 def validate(document: Document) -> Config:
     """Check a document against the schema and the signatures it names; ``ConfigError`` lists every problem."""
-    sections: dict[str, Any] = {}
+    classes: dict[str, type[NamedSection]] = {}
     problems: list[Problem] = []
-    unknown: set[str] = set()
     for section in REGISTRIES:
+        name = _name_given(document, section)
         try:
-            class_ = _section_class(document, section)
+            classes[section] = section_class(section) if name is None else section_for(section, name)
         except ConfigError as error:
             problems.append(Problem((section, "name"), str(error)))
-            unknown.add(section)  # whose options can't be judged
-        else:
-            default = ... if Config.model_fields[section].is_required() else class_()  # type: ignore[call-arg]  # its name has a default
-            sections[section] = (class_, default)
+            classes[section] = section_class(section)
+    sections: dict[str, Any] = {}
+    for section, class_ in classes.items():
+        needed = section in document.data or Config.model_fields[section].is_required()
+        sections[section] = (class_, ... if needed else class_())  # type: ignore[call-arg]  # its name has a default
     try:
         config = create_model("Config", __base__=Config, **sections).model_validate(document.data)
         problems += contradictions(config)
     except ValidationError as error:
-        problems += [p for p in _problems(error, document.data) if p.path[:1] not in {(name,) for name in unknown}]
+        problems += _problems(error, document.data, classes)
     if problems:
         order = list(document.places)
         problems.sort(key=lambda problem: order.index(document.known(problem.path)))
@@ -81,19 +84,18 @@ def validate_options(kind: str, name: str, options: Mapping[str, Any]) -> dict[s
 
     ``kind`` is the section it belongs to. Raises ``ConfigError``.
     """
-    fields = option_fields(REGISTRIES[kind].get(name))
-    class_: type[BaseModel] = create_model(f"{kind}_{name}", __config__={"extra": "forbid", "strict": True}, **fields)
+    class_ = section_for(kind, name)
+    section = {"name": name, **options}
     try:
-        return dict(class_.model_validate(dict(options)))
+        return class_.model_validate(section).options
     except ValidationError as error:
-        data = {kind: {"name": name, **options}}
-        problems = _problems(error, data, inside=(kind,))
+        problems = _problems(error, {kind: section}, {kind: class_}, inside=(kind,))
         raise ConfigError("\n".join(f"{dotted(p.path)}: {p.message}" for p in problems)) from None
 
 
 def contradictions(config: Config) -> list[Problem]:
     """Return what is wrong between fields that are each right."""
-    train, found = config.train, []
+    train, optimizer, found = config.train, config.optimizer.options, []
     if train.validate_on == "test" and train.report == "best":
         found.append(
             Problem(
@@ -101,17 +103,17 @@ def contradictions(config: Config) -> list[Problem]:
                 "best would be chosen on the test images, since train.validate_on is test; set train.report: last",
             )
         )
+    if optimizer.get("nesterov") and not optimizer.get("momentum"):
+        found.append(Problem(("optimizer", "nesterov"), "looks ahead along the momentum, but optimizer.momentum is 0"))
     return found
 
 
-def _section_class(document: Document, section: str) -> type[NamedSection]:
+def _name_given(document: Document, section: str) -> str | None:
+    """Return the name in a section, or the one it has by default; ``None`` if there is neither, or no text."""
     given = document.data.get(section)
-    name = given.get("name") if isinstance(given, dict) else None
-    if name is None:
-        name = Config.model_fields[section].annotation.model_fields["name"].default  # type: ignore[union-attr]
-    if not isinstance(name, str):  # not given, or no text: what pydantic says of the bare section is right
-        return cast(type[NamedSection], Config.model_fields[section].annotation)
-    return section_for(section, name)
+    default = section_class(section).model_fields["name"].default
+    name = given.get("name", default) if isinstance(given, dict) else default
+    return name if isinstance(name, str) else None
 
 
 def _line(problem: Problem, document: Document) -> str:
@@ -119,59 +121,78 @@ def _line(problem: Problem, document: Document) -> str:
     return f"{document.place(problem.path)}: {path}{problem.message}"
 
 
-def _problems(error: ValidationError, data: dict[str, Any], inside: KeyPath = ()) -> list[Problem]:
-    """Translate pydantic's errors; those of one field (the branches of a union) become one problem."""
-    messages: dict[KeyPath, list[str]] = {}
+def _problems(
+    error: ValidationError, data: dict[str, Any], classes: Mapping[str, type[NamedSection]], inside: KeyPath = ()
+) -> list[Problem]:
+    """Translate pydantic's errors; those of one field (the branches of a union) become one problem.
+
+    ``classes`` are the sections with the options of what they name, or without where that is unknown: there, a
+    strange key may be an option and is no problem yet.
+    """
+    problems: list[Problem] = []
+    unmet: dict[KeyPath, list[ErrorDetails]] = {}
+    bare = {section for section, class_ in classes.items() if class_ is section_class(section)}
     for details in error.errors(include_url=False):
-        path = _path_in(data, (*inside, *details["loc"]))
-        message = _message(details, path, data)
-        if message not in messages.setdefault(path, []):
-            messages[path].append(message)
-    return [Problem(path, ", or ".join(said)) for path, said in messages.items()]
+        path = (*inside, *details["loc"])
+        if details["type"] == "missing":
+            problems.append(Problem(path, _missing(path)))
+        elif details["type"] == "extra_forbidden":
+            if len(path) == 1 or path[0] not in bare:
+                problems.append(Problem(path, _unknown_key(path, classes)))
+        else:
+            unmet.setdefault(_path_in(data, path), []).append(details)
+    return problems + [Problem(path, _unmet(path, branches)) for path, branches in unmet.items()]
 
 
 def _path_in(data: Any, location: KeyPath) -> KeyPath:
     """Cut from pydantic's location what names no key: the branches of a union."""
     path: KeyPath = ()
     for key in location:
-        if isinstance(data, dict):
-            path, data = (*path, key), data.get(key)
-        elif isinstance(data, list) and isinstance(key, int):
-            path, data = (*path, key), data[key]
+        with suppress(KeyError, TypeError):
+            data, path = data[key], (*path, key)
     return path
 
 
-def _message(details: ErrorDetails, path: KeyPath, data: dict[str, Any]) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    if kind == "extra_forbidden":
-        return _unknown_key(path, data)
-    if kind == "missing":
-        return "is needed" + (f": one of {', '.join(REGISTRIES[str(path[0])].names())}" if path[-1] == "name" else "")
-    if kind == "literal_error":
-        given = details["input"]
-        near = did_you_mean(given, _quoted(context["expected"])) if isinstance(given, str) else ""
-        hint = near if near.startswith("; did") else ""
-        return f"must be {context['expected'].replace(chr(39), '')}, got {_shown(given)}{hint}"
-    if template := MESSAGES.get(kind):
-        return f"{template.format(**context)}, got {_shown(details['input'])}"
-    return details["msg"]
+def _missing(path: KeyPath) -> str:
+    return "is needed" + (f": one of {', '.join(REGISTRIES[str(path[0])].names())}" if path[-1] == "name" else "")
 
 
-def _unknown_key(path: KeyPath, data: dict[str, Any]) -> str:
+def _unknown_key(path: KeyPath, classes: Mapping[str, type[NamedSection]]) -> str:
     *around, key = path
     if not around:
         return f"unknown section{did_you_mean(str(key), Config.model_fields)}"
     section = str(around[0])
-    known: Iterable[str] = Config.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
-    owner = section
-    if section in REGISTRIES:
-        owner = data[section].get("name") or Config.model_fields[section].annotation.model_fields["name"].default  # type: ignore[union-attr]
-        known = {*known, *option_fields(REGISTRIES[section].get(owner))} if isinstance(owner, str) else known
-    return f"unknown option of {owner}{did_you_mean(str(key), known)}"
+    class_ = classes.get(section, section_class(section))
+    owner = get_args(class_.model_fields["name"].annotation)[0] if section in classes else section
+    return f"unknown option of {owner}{did_you_mean(str(key), class_.model_fields)}"
 
 
-def _quoted(expected: str) -> list[str]:
-    return expected.replace("'", "").replace(" or ", ", ").split(", ")
+def _unmet(path: KeyPath, branches: list[ErrorDetails]) -> str:
+    """Say what a value must be, by each branch of a union, and which of the allowed words is near."""
+    given = branches[0]["input"]
+    if isinstance(given, str) and path[0] in REGISTRIES and len(path) == 1:
+        return f"must be a section, got {_shown(given)}; did you mean {path[0]}: {{name: {given}}}?"
+    words = [word for details in branches if details["type"] == "literal_error" for word in _words(details)]
+    near = did_you_mean(given, words) if isinstance(given, str) else ""
+    hint = near if "did you mean" in near else ""
+    needs = dict.fromkeys(_need(details, path) for details in branches)
+    return f"must be {' or '.join(needs)}, got {_shown(given)}{hint}"
+
+
+def _need(details: ErrorDetails, path: KeyPath) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "literal_error":
+        return str(context["expected"]).replace("'", "")
+    if kind == "string_pattern_mismatch" and dotted(path) in FORMS:
+        return FORMS[dotted(path)]
+    if kind not in NEEDS:
+        return f"right ({details['msg']})"
+    round_ones = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in context.items()}
+    return NEEDS[kind].format(**round_ones)
+
+
+def _words(literal_error: ErrorDetails) -> list[str]:
+    return str(literal_error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
 
 
 def _shown(value: Any) -> str:
@@ -179,23 +200,28 @@ def _shown(value: Any) -> str:
     return text or f"{value!r:.60}"
 
 
-MESSAGES: dict[str, str] = {
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be above {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be below {lt}",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "list_type": "must be a list",
-    "model_type": "must be a section of keys and values",
-    "model_attributes_type": "must be a section of keys and values",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} values",
-    "too_long": "must have at most {max_length} values",
+NEEDS: dict[str, str] = {  # a value must be …
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_unicode": "text in Unicode",
+    "list_type": "a list",
+    "model_type": "a section of keys and values",
+    "model_attributes_type": "a section of keys and values",
+    "string_pattern_mismatch": "of the form {pattern}",
+    "string_too_short": "text that is not empty",
+    "string_too_long": "text of at most {max_length} characters",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
+}
+FORMS: dict[str, str] = {  # … where the pattern would tell a reader less
+    "runtime.device": "auto, cpu, mps, cuda or cuda:N",
+    "train.name": "made of letters, digits and _ . + -, and begin with a letter, a digit or _",
 }
