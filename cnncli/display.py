@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 def console(stderr: bool = False) -> Console:
     """Return a console that never takes square brackets in names for markup; 100 columns where there is no terminal."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream.isatty() else 100)
+    stream = sys.stderr if stderr else sys.stdout  # None where the shell closed it
+    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream and stream.isatty() else 100)
 
 
 class Display:
@@ -78,4 +78,4 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # so that flushing it at exit fails no more
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # so that flushing it at exit fails no more

@@ -113,7 +113,8 @@ class Experiment:
             return whole, None
         kept, held = hold_out(whole.labels, data.validation, self.config.train.seed)
         if not len(kept):
-            raise DataError(f"{len(whole)} training images are too few to hold some out; set data.validation to 0")
+            problem = f"leaves none of {len(whole)} images to train on, as it takes at least one of each class"
+            raise self.config.error(("data", "validation"), problem)
         return Split(whole.images[kept], whole.labels[kept]), Split(whole.images[held], whole.labels[held])
 
     def load_split(self, name: SplitName) -> Split | None:
@@ -165,6 +166,8 @@ class Experiment:
 def _settle_data(config: Config, source: Source) -> None:
     """Take mean and standard deviation from the data set where the config has none."""
     data = config.data
+    if config.augment.shift >= source.image_size:
+        raise config.error(("augment", "shift"), f"must be below the {source.image_size} pixels of a side")
     if "val" not in source.splits and data.validation == 0 and config.train.report == "best":
         raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
     for key, own in (("mean", source.mean), ("std", source.std)):

@@ -221,3 +221,13 @@ def test_other_images_are_scored_with_classes_matched_by_name(
     assert split is not None
     metrics = experiment.score(checkpoint, split)
     assert (metrics.accuracy, metrics.loss) == (result["test"]["accuracy"], result["test"]["loss"])
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_named(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set data\.validation: data\.validation: leaves none of 60 images"):
+        trained(prepared(tiny_config, "data.validation=0.999"), tmp_path)
+
+
+def test_a_shift_stays_within_the_image(tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"augment\.shift: must be below the 12 pixels of a side"):
+        prepared(tiny_config, "augment.shift=12")

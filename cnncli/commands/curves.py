@@ -27,7 +27,10 @@ def curves(
     from cnncli.pages.curves import draw_curves
     from cnncli.run import Run, read_history_of
 
-    histories = {str(run): read_history_of(run) for run in runs}
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) < len(runs):
+        names = [str(run) for run in runs]
+    histories = {name: read_history_of(run) for name, run in zip(names, runs, strict=True)}
     if output is None:
         output = Run(runs[0]).curves if len(runs) == 1 else Path("curves.png")
     if output.suffix.lower() != ".png":

@@ -1,8 +1,11 @@
 """Loss and accuracy over epochs, as a picture."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from cnncli.errors import ConfigError
 
 History = Sequence[Mapping[str, Any]]
 
@@ -16,22 +19,27 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         for index, (name, history) in enumerate(runs.items()):
             _draw_run(axes, name if len(runs) > 1 else "", history, measure, scale, COLOURS[index % len(COLOURS)])
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     loss.set_ylabel("loss")
     accuracy.set_ylabel("accuracy (%)")
-    accuracy.legend(frameon=False, loc="lower right")
+    train_first = sorted(accuracy.get_lines(), key=lambda line: line.get_linestyle() != STYLES["train"])
+    figure.legend(handles=train_first, loc="outside lower center", ncols=2, frameon=False)
     if len(runs) == 1:
-        figure.suptitle(next(iter(runs)))
+        figure.suptitle(_plain(next(iter(runs))))
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}")
     temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", metadata={"Software": "cnncli"})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
+        figure.savefig(temporary, format="png", metadata={"Software": "cnncli"})
     temporary.replace(path)
 
 
@@ -41,7 +49,13 @@ def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float
         if not points:
             continue
         epochs, values = zip(*points, strict=True)
-        final = f" {values[-1]:.2f} %" if measure == "accuracy" else ""
         marker = "o" if len(points) <= 30 else ""
         shade = {"color": colour, "alpha": 0.55 if split == "train" else 1.0}
-        axes.plot(epochs, values, style, marker=marker, markersize=3.5, label=f"{name} {split}{final}".strip(), **shade)
+        label = f"{split} {values[-1]:.2f} %  {_plain(name)}".strip()  # of the accuracy, which makes the legend
+        axes.plot(epochs, values, style, marker=marker, markersize=3.5, label=label, **shade)
+
+
+def _plain(name: str) -> str:
+    """Keep matplotlib from reading a formula into a name, and a long name from filling the picture."""
+    end = name if len(name) <= 40 else "…" + name[-39:]
+    return end.replace("$", r"\$")
