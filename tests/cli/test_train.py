@@ -24,7 +24,7 @@ def parsed(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
 
 def test_train_then_eval_repeats_its_figures_to_the_last_digit(cnn: Cnn, tmp_path: Path) -> None:
     """With all of MNIST's test digits; a few training images do."""
-    sets = ("data.limit=100", "augment.shift=1", "train.eval_batch_size=333")
+    sets = ("data.limit=100", "data.validation=0.05", "train.eval_batch_size=333")
     arguments = [part for assignment in sets for part in ("--set", assignment)]
     trained = parsed(cnn("train", "-c", "lenet5", "--epochs", 2, *arguments, "--device", "cpu", "--json"))
     assert set(trained) == {"run_dir", "epochs", "steps", "seconds", "best", "test"}
