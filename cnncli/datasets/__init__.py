@@ -67,6 +67,8 @@ def first_of_each_class(split: Split, limit: int | None) -> Split:
         return split
     import torch
 
-    seen = torch.nn.functional.one_hot(split.labels).cumsum(0)  # [N, classes]: of each class so far
-    chosen = seen.gather(1, split.labels[:, None]).squeeze(1) <= limit
+    by_class = split.labels.argsort(stable=True)
+    counts = split.labels.bincount()
+    starts = (counts.cumsum(0) - counts)[split.labels[by_class]]  # where in it the class of each begins
+    chosen = by_class[torch.arange(len(split)) - starts < limit].sort().values
     return Split(split.images[chosen], split.labels[chosen])
