@@ -10,11 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cnncli.errors import MachineError, OutOfMemoryError
+from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+NO_MEMORY = "out of memory|allocate memory|not enough memory|ALLOC_FAILED"  # CUDA, MPS; CPU; on Windows; cuBLAS
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -64,7 +65,7 @@ class Runtime:
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+            if isinstance(error, RuntimeError) and not re.search(NO_MEMORY, str(error)):
                 raise
             gc.collect()
             raise OutOfMemoryError(
@@ -83,8 +84,7 @@ def choose_runtime(
 
     Raises ``MachineError`` if the device is absent.
     """
-    chosen = torch.device(_first_device() if device == "auto" else device)
-    _require(chosen)
+    chosen = _required(_first_device() if device == "auto" else device)
     if threads != "auto":
         torch.set_num_threads(threads)
     if memory_format == "auto":
@@ -101,7 +101,10 @@ def _first_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _require(device: torch.device) -> None:
+def _required(name: str) -> torch.device:
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,2})?", name):
+        raise ConfigError(f"unknown device {name}: there are cpu, mps, cuda and cuda:N; auto takes the first there is")
+    device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if count == 0:
@@ -110,3 +113,4 @@ def _require(device: torch.device) -> None:
             raise MachineError(f"no {device} here: there are {count} GPUs, cuda:0 to cuda:{count - 1}")
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise MachineError("no mps here: it needs an Apple GPU; use --device cpu or auto")
+    return device

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cnncli.errors import MachineError, OutOfMemoryError
+from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 from cnncli.runtime import Runtime, choose_runtime
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -15,6 +15,18 @@ def test_an_absent_device_is_an_error_never_a_silent_cpu(device: str) -> None:
     with pytest.raises(MachineError, match=f"no {device} here") as error:
         choose_runtime(device)
     assert error.value.exit_code == 5
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:1", "meta", "cuda:x", "cuda:", "tpu", ""])
+def test_what_is_no_device_is_an_error_too(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown device {device}: there are cpu, mps, cuda and cuda:N"):
+        choose_runtime(device)
+
+
+def test_mps_needs_an_apple_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(MachineError, match="no mps here"):
+        choose_runtime("mps")
 
 
 def test_auto_takes_the_first_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +55,9 @@ def test_threads_are_taken_as_asked() -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),  # on Windows
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_a_lack_of_memory_names_the_batch_size(error: Exception) -> None:
@@ -51,9 +66,23 @@ def test_a_lack_of_memory_names_the_batch_size(error: Exception) -> None:
     assert raised.value.exit_code == 7
 
 
-def test_other_errors_pass_the_guard() -> None:
-    with pytest.raises(RuntimeError, match="sizes"), choose_runtime("cpu").memory_guard(1):
-        raise RuntimeError("sizes of tensors must match")
+def test_a_real_lack_of_memory_is_recognised() -> None:
+    """An exabyte, which no machine has: the message is that of the PyTorch in use."""
+    with pytest.raises(OutOfMemoryError, match=r"--batch-size 1$"), choose_runtime("cpu").memory_guard(1):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "sizes of tensors must match",
+        "CUDA error: an illegal memory access was encountered",
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location",
+    ],
+)
+def test_other_errors_pass_the_guard(message: str) -> None:
+    with pytest.raises(RuntimeError, match=message), choose_runtime("cpu").memory_guard(1):
+        raise RuntimeError(message)
 
 
 def test_autocast_computes_in_the_runs_precision() -> None:
@@ -65,8 +94,19 @@ def test_autocast_computes_in_the_runs_precision() -> None:
 
 
 def test_random_state_is_taken_back() -> None:
-    runtime = choose_runtime("cpu")
+    runtime, dropout = choose_runtime("cpu"), torch.nn.Dropout(0.5)
     state = runtime.random_state()
-    first = torch.rand(3)
-    runtime.set_random_state(state)
+    first, zeros = torch.rand(3), dropout(torch.ones(100))
+    runtime.set_random_state({**state, "cuda": torch.zeros(16, dtype=torch.uint8)})  # of a run that began on a GPU
     assert torch.equal(torch.rand(3), first)
+    assert torch.equal(dropout(torch.ones(100)), zeros)
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_model_and_images_have_the_runtimes_layout(memory_format: str) -> None:
+    runtime = choose_runtime("cpu", memory_format=memory_format)  # type: ignore[arg-type]
+    is_last = memory_format == "channels_last"
+    images, weight = runtime.arrange(torch.rand(2, 3, 4, 4)), runtime.place(torch.nn.Conv2d(3, 4, 3)).weight
+    for tensor in (images, weight):
+        assert tensor.is_contiguous(memory_format=torch.channels_last) is is_last
+        assert tensor.is_contiguous() is not is_last

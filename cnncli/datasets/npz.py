@@ -2,6 +2,8 @@
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,9 @@ from cnncli.errors import DataError
 from cnncli.registry import DATASETS
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+MAX_CLASSES = 100_000  # as many as the models take
+# What NumPy and zipfile raise where an archive is damaged, encrypted, or holds pickled objects.
+BROKEN = (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 FilePath = Annotated[
     str,
     Field(min_length=1, description="the .npz file; relative to the working directory, noted absolute"),
@@ -36,46 +41,45 @@ class NpzArchive:
                 raise DataError(f"{path}: none of the arrays train_images, val_images and test_images is in it")
             shape = self._images(archive, self.splits[0]).shape
             self.channels, self.image_size = shape[1], shape[2]
-            if "classes" in archive.files:
-                self.classes = tuple(str(name) for name in self._array(archive, "classes"))
-            else:
-                labels = [self._array(archive, f"{split}_labels") for split in self.splits]
-                self.classes = tuple(map(str, range(1 + max(int(array.max(initial=0)) for array in labels))))
+            self.classes = self._classes(archive)
         self.mean, self.std = (0.5,) * self.channels, (0.5,) * self.channels
 
     def load(self, split: SplitName, limit: int | None = None) -> Split:
         """Read one split; ``DataError`` if its images or labels are not what they should be."""
         with self._open() as archive:
-            images = self._images(archive, split)
-            labels = self._array(archive, f"{split}_labels")
+            images, labels = self._images(archive, split), self._labels(archive, split)
         where = f"{self.path}: {split}_labels"
         if images.shape[1:] != (self.channels, self.image_size, self.image_size):
             raise DataError(f"{self.path}: {split}_images differ in size from {self.splits[0]}_images")
-        if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-            raise DataError(f"{where} must be {len(images)} whole numbers, not {labels.dtype} {list(labels.shape)}")
+        if len(labels) != len(images):
+            raise DataError(f"{where}: {len(labels)} labels, but there are {len(images)} images")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(f"{where}: {labels.min()} to {labels.max()}, but classes are 0 to {len(self.classes) - 1}")
         whole = Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
         return first_of_each_class(whole, limit)
 
-    def _open(self) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
         """Open the archive; it holds arrays only, never objects that would run code."""
         try:
             with Path(self.path).open("rb") as file:
-                is_archive = zipfile.is_zipfile(file)
-            archive = np.load(self.path, allow_pickle=False) if is_archive else None
+                if not zipfile.is_zipfile(file):
+                    raise DataError(f"{self.path}: not an .npz archive, as numpy.savez writes them, or cut short")
+                file.seek(0)
+                try:
+                    archive = np.load(file, allow_pickle=False)
+                except BROKEN as error:
+                    raise DataError(f"{self.path}: the archive is damaged: {error}") from None
+                yield archive
         except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror}") from None
-        if archive is None:
-            raise DataError(f"{self.path}: not an .npz archive, as numpy.savez writes them")
-        return archive
+            raise DataError(f"{self.path}: {error.strerror or error}") from None
 
     def _array(self, archive: Any, name: str) -> Any:
         try:
             array = archive[name]
         except KeyError:
             raise DataError(f"{self.path}: the array {name} is missing; there are {', '.join(archive.files)}") from None
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except BROKEN as error:
             raise DataError(f"{self.path}: the array {name} is damaged: {error}") from None
         if not isinstance(array, np.ndarray):  # a file in the archive that numpy did not write
             raise DataError(f"{self.path}: {name} is no array")
@@ -84,9 +88,31 @@ class NpzArchive:
     def _images(self, archive: Any, split: SplitName) -> Any:
         """Return the images of a split as uint8 [N, C, H, W]."""
         images = self._array(archive, f"{split}_images")
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[1] != images.shape[2]:
+        shape = images.shape
+        if images.dtype != np.uint8 or len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
             raise DataError(
                 f"{self.path}: {split}_images must be uint8 [N, H, W] or [N, H, W, C] and square,"
-                f" not {images.dtype} {list(images.shape)}"
+                f" not {images.dtype} {list(shape)}"
             )
         return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+    def _labels(self, archive: Any, split: SplitName) -> Any:
+        """Return the labels of a split as whole numbers [N]."""
+        labels = self._array(archive, f"{split}_labels")
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise DataError(
+                f"{self.path}: {split}_labels must be whole numbers [N], not {labels.dtype} {list(labels.shape)}"
+            )
+        return labels
+
+    def _classes(self, archive: Any) -> tuple[str, ...]:
+        """Return the names of the classes, or numbers up to the largest label."""
+        if "classes" in archive.files:
+            names = self._array(archive, "classes")
+            if names.dtype.kind not in "Uiu" or names.ndim != 1 or not 0 < len(set(names)) == len(names) <= MAX_CLASSES:
+                raise DataError(f"{self.path}: classes must be up to {MAX_CLASSES:,} different names [num_classes]")
+            return tuple(map(str, names))
+        largest = max(int(self._labels(archive, split).max(initial=0)) for split in self.splits)
+        if largest >= MAX_CLASSES:
+            raise DataError(f"{self.path}: a label is {largest:,}, but there can be {MAX_CLASSES:,} classes at most")
+        return tuple(map(str, range(largest + 1)))

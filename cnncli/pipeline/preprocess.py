@@ -27,13 +27,14 @@ class Preprocess:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 [B, C, H, W] to float32, to the bits of torchvision's convert_image_dtype and normalize."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        mean, std = (  # copied without waiting for the device
+            torch.tensor(values).view(-1, 1, 1).to(images.device, non_blocking=True) for values in (self.mean, self.std)
+        )
         return images.float().div_(255).sub_(mean).div_(std)
 
     def pixels(self, image: "Image | Path | str") -> Tensor:
         """Return uint8 [C, H, W] of a picture of any size, squashed to the square; ``DataError`` if it is none."""
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         if self.channels not in MODES:
             raise DataError(f"a picture has 1 or 3 channels, this network wants {self.channels}")
@@ -41,7 +42,7 @@ class Preprocess:
             try:
                 with Image.open(image) as file:
                     return self.pixels(file)
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of Pillow's readers
                 raise DataError(f"{image}: not a picture that can be read: {error}") from None
         scaled = image.convert(MODES[self.channels]).resize((self.size, self.size), Image.Resampling.BILINEAR)
         array = np.array(scaled, dtype=np.uint8)

@@ -35,5 +35,41 @@ def test_every_place_is_as_likely() -> None:
     assert (counts - 10_000).abs().max() < 5 * (90_000 * 8 / 81) ** 0.5
 
 
+@pytest.mark.parametrize("shift", [1, 2])
+def test_every_shift_occurs(shift: int) -> None:
+    """Draws in the middle of (2k + 1)² equal squares bring a dot from the centre to each place once."""
+    places = 2 * shift + 1
+    down, right = np.divmod(np.arange(places**2), places)
+    draws = torch.tensor((np.stack([down, right, 0 * down], axis=1) + 0.5) / places, dtype=torch.float32)
+    dot = torch.zeros(places**2, 1, places, places, dtype=torch.uint8)
+    dot[:, :, shift, shift] = 1
+    assert Augment(shift)(dot, draws).sum(0)[0].tolist() == [[1] * places] * places
+
+
+@pytest.mark.parametrize("shift", [1, 2, 7, 100, 512])
+def test_the_largest_draw_stays_inside(shift: int) -> None:
+    """NumPy's largest float32 below 1 is 1 − 2⁻²⁴; times 2k + 1 it must not round up to 2k + 1."""
+    image = torch.full((1, 1, 2, 2), 9, dtype=torch.uint8)
+    draws = torch.full((1, 3), 1 - 2**-24)
+    assert Augment(shift, "edge")(image, draws).tolist() == image.tolist()
+
+
+def test_about_half_are_mirrored_and_the_rest_untouched() -> None:
+    """Of 10,000 even draws half are below 0.5, give or take five standard deviations of √(10,000 / 4) = 50."""
+    images = torch.arange(12, dtype=torch.uint8).view(1, 1, 3, 4).expand(10_000, 1, 3, 4)
+    result = Augment(flip=True)(images, torch.rand(10_000, 3, generator=torch.Generator().manual_seed(3)))
+    mirrored = (result == images.flip(3)).flatten(1).all(1)
+    assert ((result == images).flatten(1).all(1) != mirrored).all()
+    assert abs(int(mirrored.sum()) - 5_000) < 250
+
+
+def test_an_image_depends_on_its_own_draws_alone() -> None:
+    augment, order = Augment(2, "reflect", flip=True), torch.randperm(50, generator=torch.Generator().manual_seed(4))
+    whole, before = augment(IMAGES, DRAWS), IMAGES.clone()
+    assert torch.equal(augment(IMAGES[order], DRAWS[order]), whole[order])
+    assert torch.equal(augment(IMAGES[7:8], DRAWS[7:8]), whole[7:8])
+    assert torch.equal(IMAGES, before)
+
+
 def test_nothing_asked_for_changes_nothing() -> None:
     assert Augment()(IMAGES, DRAWS) is IMAGES

@@ -1,11 +1,14 @@
 """Preprocessing against torchvision and Pillow."""
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 from torchvision.transforms.functional import convert_image_dtype, normalize
 
 from cnncli.errors import DataError
@@ -17,9 +20,12 @@ GREY = Preprocess(8, 1, (0.1307,), (0.3081,))
 
 @pytest.mark.parametrize("preprocess", [COLOUR, GREY])
 def test_normalising_equals_torchvision_to_the_bit(preprocess: Preprocess) -> None:
-    images = torch.randint(0, 256, (5, preprocess.channels, 8, 8), dtype=torch.uint8)
+    """Every value of a pixel. Its transforms v2 fold 1/255 into mean and deviation, and so differ in the last bits."""
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(2, preprocess.channels, 16, 16)
     theirs = normalize(convert_image_dtype(images), list(preprocess.mean), list(preprocess.std))
     assert torch.equal(preprocess.normalise(images), theirs)
+    steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocess.mean, preprocess.std)])
+    torch.testing.assert_close(preprocess.normalise(images), steps(images))
 
 
 @pytest.mark.parametrize(("preprocess", "mode"), [(COLOUR, "RGB"), (GREY, "L")])
@@ -41,5 +47,24 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         assert error.value.exit_code == 3
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "PPM", "BMP"])
+def test_a_picture_that_was_cut_short_is_no_picture(kind: str, tmp_path: Path) -> None:
+    """Pillow's readers raise OSError, SyntaxError or ValueError, depending on the format and the place."""
+    path, whole = tmp_path / "picture", io.BytesIO()
+    Image.effect_noise((20, 20), 50).save(whole, kind)
+    for length in range(0, len(whole.getvalue()) // 2, 7):
+        path.write_bytes(whole.getvalue()[:length])
+        with pytest.raises(DataError, match="not a picture that can be read"):
+            GREY.pixels(path)
+    path.write_bytes(whole.getvalue())
+    assert GREY.pixels(path).shape == (1, 8, 8)
+
+
+def test_a_network_of_other_channels_sees_no_pictures() -> None:
+    with pytest.raises(DataError, match="this network wants 2"):
+        Preprocess(8, 2, (0.0, 0.0), (1.0, 1.0)).pixels(Image.new("L", (8, 8)))
+
+
 def test_it_survives_as_plain_numbers() -> None:
+    assert json.loads(json.dumps(COLOUR.to_dict())) == COLOUR.to_dict()
     assert Preprocess.from_dict(COLOUR.to_dict()) == COLOUR

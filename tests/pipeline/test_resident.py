@@ -5,6 +5,7 @@ import torch
 
 from cnncli.datasets import Split
 from cnncli.pipeline.augment import Augment
+from cnncli.pipeline.plan import plan_epoch
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.runtime import choose_runtime
@@ -35,7 +36,18 @@ def test_epochs_differ_and_repeat() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("position", [0, 5, 7, 20, 22, 23])
+def test_a_batch_is_a_slice_of_the_plan() -> None:
+    augment, images = Augment(shift=2, flip=True), torch.randint(0, 256, (23, 1, 6, 6), dtype=torch.uint8)
+    plan = plan_epoch(seed=5, epoch=4, num_images=23, num_draws=3)
+    whole = loader(5, augment=augment)
+    whole.images = images
+    for number, batch in enumerate(whole.epoch(4)):
+        rows = slice(5 * number, 5 * number + 5)
+        assert torch.equal(batch.labels, plan.order[rows])
+        assert torch.equal(batch.images, PREPROCESS.normalise(augment(images[plan.order[rows]], plan.draws[rows])))
+
+
+@pytest.mark.parametrize("position", range(24))
 def test_from_a_position_it_yields_the_rest_of_the_plan(position: int) -> None:
     augment = Augment(shift=2, flip=True)
     whole = [torch.cat(parts) for parts in zip(*loader(5, augment=augment).epoch(3), strict=True)]
