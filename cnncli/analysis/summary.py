@@ -70,7 +70,7 @@ class Summary:
 
 
 def summarise(name: str, model: nn.Module, input_size: list[int], num_classes: int) -> Summary:
-    """Follow one image [C, H, W] through ``model``, whose layers form a chain, on the meta device."""
+    """Follow one image [C, H, W] through ``model``, whose layers form a chain; it is moved to the meta device."""
     model = model.to("meta").eval()
     layers: list[Layer] = []
     field, jump = 1, 1  # of the receptive field: its side, and how far neighbours are apart, in input pixels

@@ -96,8 +96,8 @@ def _totals(result: Any, batch_size: int) -> str:
         f"{result.model}: {shape} in, {result.num_classes:,} classes out",
         f"parameters    {total:,} = {result.weights:,} weights + {result.biases:,} biases{fixed}",
         f"computation   {result.macs:,} multiplications (MACs) an image",
-        f"training      {_megabytes(sum(memory.values()))} at batch {batch_size}: "
-        + ", ".join(f"{what} {_megabytes(size)}" for what, size in memory.items()),
+        f"training      {_megabytes(sum(memory.values()))} MB at batch {batch_size}:",
+        "              " + " + ".join(f"{what} {_megabytes(size)}" for what, size in memory.items()),
         "a dense layer between the same two maps would hold",
     ]
     for layer in result.layers:
@@ -108,4 +108,4 @@ def _totals(result: Any, batch_size: int) -> str:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e6:,.1f}"
