@@ -28,7 +28,7 @@ def test_names_are_those_of_the_files() -> None:
     assert DATASETS.names() == files_of(cnncli.datasets)
 
 
-def test_the_issue_names_these() -> None:
+def test_the_names_that_are_promised() -> None:
     assert set(MODELS.names()) >= {"lenet5", "lenet5_1998", "basic_cnn", "tinyvgg", "alexnet"}
     assert set(DATASETS.names()) >= {"mnist", "shapes"}
     assert set(OPTIMIZERS.names()) >= {"sgd", "adam", "adamw", "rmsprop"}

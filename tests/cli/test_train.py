@@ -29,8 +29,12 @@ def test_train_then_eval_repeats_its_figures_to_the_last_digit(cnn: Cnn, tmp_pat
     trained = parsed(cnn("train", "-c", "lenet5", "--epochs", 2, *arguments, "--device", "cpu", "--json"))
     assert set(trained) == {"run_dir", "epochs", "steps", "seconds", "best", "test"}
     assert trained["run_dir"] == "runs/lenet5"
-    for split, scores in (("test", trained["test"]), ("val", trained["best"]["val"])):
-        scored = parsed(cnn("eval", trained["test"]["checkpoint"], "--split", split, "--json"))
+    best = "runs/lenet5/checkpoints/best.pt"
+    for split, path, scores in (
+        ("test", trained["test"]["checkpoint"], trained["test"]),
+        ("val", best, trained["best"]["val"]),
+    ):
+        scored = parsed(cnn("eval", path, "--split", split, "--json"))
         assert list(scored) == ["checkpoint", "split", "num_images", "loss", "accuracy", "top5_accuracy"]
         assert (scored["loss"], scored["accuracy"]) == (scores["loss"], scores["accuracy"])
     assert scored["num_images"] == 50  # a twentieth of 100 of each of ten classes

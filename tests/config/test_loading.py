@@ -280,7 +280,7 @@ def test_a_config_is_found_by_path_or_by_bundled_name(tmp_path: Path, monkeypatc
     assert find(str(tmp_path / "lenet5.yaml")) == tmp_path / "lenet5.yaml"
 
 
-def test_the_bundled_configs_are_those_of_the_issue() -> None:
+def test_the_bundled_configs_are_those_that_are_promised() -> None:
     named = {"lenet5", "lenet5_1998", "lenet5_valid", "basic_cnn", "tinyvgg", "alexnet_shapes"}
     assert named <= set(bundled_names())
 

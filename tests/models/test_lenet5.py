@@ -5,17 +5,26 @@ import torch
 from torch.nn import functional as F
 
 from cnncli.models.lenet5 import LeNet5
+from tests.models.maps import maps, on_meta
+
+KINDS = ("Conv2d", "MaxPool2d", "AvgPool2d", "Linear")
+
+
+def test_sizes_with_padding() -> None:
+    """C1 6@28×28, S2 6@14×14, C3 16@10×10, S4 16@5×5, 120, 84, 10: figure 2 of the paper."""
+    assert maps(on_meta("lenet5"), 1, 28, 28, kinds=KINDS) == [
+        *((6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5)),
+        *((120,), (84,), (10,)),
+    ]
 
 
 def test_the_valid_variant_has_the_sizes_of_the_tutorial() -> None:
-    """24, 12, 8, 4, 256 to 120 to 84 to 10, and 44,426 parameters: the issue's table."""
-    model = LeNet5(padding=0, pool="avg")
-    sides, x = [], torch.zeros(1, 1, 28, 28)
-    for index in (0, 2, 3, 5):
-        layers = model.features[: index + 1]
-        sides.append(layers(x).shape[-1])
-    assert sides == [24, 12, 8, 4]
-    assert [model.classifier[index].in_features for index in (1, 3, 5)] == [256, 120, 84]
+    """24, 12, 8, 4, 256 to 120 to 84 to 10, and 44,426 parameters."""
+    model = on_meta("lenet5", padding=0, pool="avg")
+    assert maps(model, 1, 28, 28, kinds=(*KINDS, "Flatten")) == [
+        *((6, 24, 24), (6, 12, 12), (16, 8, 8), (16, 4, 4)),
+        *((256,), (120,), (84,), (10,)),
+    ]
     assert sum(parameter.numel() for parameter in model.parameters()) == 44_426
 
 
@@ -24,7 +33,7 @@ def test_the_valid_variant_has_the_sizes_of_the_tutorial() -> None:
 @pytest.mark.parametrize("padding", [0, 2])
 def test_it_equals_its_layers_written_out(padding: int, pool: str, activation: str) -> None:
     torch.manual_seed(0)
-    model = LeNet5(padding=padding, pool=pool, activation=activation)
+    model = LeNet5(padding=padding, pool=pool, activation=activation)  # type: ignore[arg-type]
     p = dict(model.named_parameters())
     act = {"relu": F.relu, "tanh": torch.tanh}[activation]
     pooled = {"max": F.max_pool2d, "avg": F.avg_pool2d}[pool]

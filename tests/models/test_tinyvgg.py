@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from cnncli.models.tinyvgg import TinyVGG
 from cnncli.pipeline.preprocess import Preprocess
 from tests.conftest import SHARED
+from tests.models.maps import maps, on_meta
 
 EXPLAINER = SHARED / "cnn_explainer"
 # CNN Explainer's names of the layers, by their places in the model.
@@ -72,19 +74,25 @@ def test_every_intermediate_tensor_is_that_of_cnn_explainer() -> None:
             torch.testing.assert_close(seen[name].squeeze(0), theirs.squeeze(), rtol=0, atol=1e-4, msg=name)
 
 
-def test_sizes_of_the_issue() -> None:
-    """62, 60, 30, 28, 26, 13, 1690: the issue's table."""
-    x, sides = torch.empty(1, 3, 64, 64, device="meta"), []
-    with torch.device("meta"):
-        model = TinyVGG()
-    for layer in model.features:
-        x = layer(x)
-        sides.append(x.shape[-1])
-    assert list(dict.fromkeys(sides)) == [62, 60, 30, 28, 26, 13]
-    assert model.classifier[1].in_features == 1690
+def test_sizes_that_are_promised() -> None:
+    """62, 60, 30, 28, 26, 13, 1690."""
+    kinds = ("Conv2d", "MaxPool2d", "Flatten", "Linear")
+    assert maps(on_meta("tinyvgg"), 3, 64, 64, kinds=kinds) == [
+        *((10, 62, 62), (10, 60, 60), (10, 30, 30), (10, 28, 28), (10, 26, 26), (10, 13, 13)),
+        *((1690,), (10,)),
+    ]
+
+
+def test_it_equals_its_layers_written_out() -> None:
+    torch.manual_seed(0)
+    model, x = TinyVGG(), torch.randn(2, 3, 64, 64)
+    p, images = dict(model.named_parameters()), x
+    for index in (0, 2, 5, 7):
+        x = F.relu(F.conv2d(x, p[f"features.{index}.weight"], p[f"features.{index}.bias"]))
+        x = F.max_pool2d(x, 2) if index in (2, 7) else x
+    expected = F.linear(x.flatten(1), p["classifier.1.weight"], p["classifier.1.bias"])
+    torch.testing.assert_close(model(images), expected)
 
 
 def test_hidden_is_the_width_of_every_convolution() -> None:
-    with torch.device("meta"):
-        model = TinyVGG(hidden=3)
-    assert [model.features[index].out_channels for index in (0, 2, 5, 7)] == [3, 3, 3, 3]
+    assert [shape[0] for shape in maps(on_meta("tinyvgg", hidden=3), 3, 64, 64, kinds=("Conv2d",))] == [3, 3, 3, 3]
