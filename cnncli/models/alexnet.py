@@ -8,6 +8,25 @@ from torch import Tensor, nn
 from cnncli.models import Channels, NumClasses, Side, flat_width
 from cnncli.registry import MODELS
 
+Layers = list[nn.Conv2d | nn.Linear]
+
+
+def initialise_for_relu(layers: Layers) -> None:
+    """Draw weights from N(0, 2 / fan_in), so that a ReLU makes no signal fainter (He et al. 2015); biases are 0."""
+    for layer in layers:
+        assert layer.bias is not None
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+
+
+def initialise_as_in_paper(layers: Layers) -> None:
+    """Draw weights from N(0, 0.01²); biases are 1 in convolutions 2, 4, 5 and the hidden dense layers, else 0."""
+    biases = [0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+    for layer, value in zip(layers, biases, strict=True):
+        assert layer.bias is not None
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.constant_(layer.bias, value)
+
 
 @MODELS.register
 class AlexNet(nn.Module):
@@ -27,9 +46,10 @@ class AlexNet(nn.Module):
         groups: Annotated[Literal[1, 2], Field(description="groups of convolutions 2, 4 and 5")] = 1,
         lrn: Annotated[bool, Field(description="local response normalisation after the ReLU of 1 and 2")] = False,
         dropout: Annotated[float, Field(ge=0, lt=1, description="share of dense inputs dropped in training")] = 0.5,
-        init: Annotated[Literal["default", "paper"], Field(description="first weights: PyTorch's or the paper's")] = (
-            "default"
-        ),
+        init: Annotated[
+            Literal["default", "kaiming", "paper"],
+            Field(description="first weights: PyTorch's, He's for ReLU (learns from few images), or the paper's"),
+        ] = "default",
     ) -> None:
         super().__init__()
 
@@ -63,17 +83,11 @@ class AlexNet(nn.Module):
             nn.ReLU(),
             nn.Linear(4096, num_classes),
         )
-        if init == "paper":
-            self.initialise_as_in_paper()
-
-    def initialise_as_in_paper(self) -> None:
-        """Draw weights from N(0, 0.01²); biases are 1 in convolutions 2, 4, 5 and the hidden dense layers, else 0."""
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        biases = [0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
-        for layer, value in zip(layers, biases, strict=True):
-            assert layer.bias is not None
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.constant_(layer.bias, value)
+        if init == "kaiming":
+            initialise_for_relu(layers)
+        elif init == "paper":
+            initialise_as_in_paper(layers)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [B, C, H, W] to logits [B, num_classes]."""

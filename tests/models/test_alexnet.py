@@ -123,6 +123,17 @@ def test_first_weights_of_the_paper() -> None:
     assert [set(layer.bias.tolist()) for layer in layers] == [{0.0}, {1.0}, {0.0}, {1.0}, {1.0}, {1.0}, {1.0}, {0.0}]
 
 
+def test_first_weights_for_relu() -> None:
+    """N(0, 2 / fan_in): equation 10 of He et al., "Delving Deep into Rectifiers", 2015."""
+    torch.manual_seed(0)
+    for layer in AlexNet(num_classes=10, image_size=SMALLEST, init="kaiming").modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            n, std = layer.weight.numel(), (2 / layer.weight[0].numel()) ** 0.5
+            assert abs(layer.weight.mean().item()) < 5 * std / n**0.5
+            assert abs(layer.weight.std().item() - std) < 5 * std / (2 * n) ** 0.5
+            assert not layer.bias.any()
+
+
 def test_kernels_of_the_default_start_differ() -> None:
     """PyTorch's own start: uniform within ±1/√(fan-in), so no two kernels or biases are alike."""
     torch.manual_seed(0)
