@@ -2,10 +2,12 @@
 
 import importlib
 import io
+import os
 import pkgutil
+import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,6 +47,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # ⌊ and × are not in every encoding; a ? is better than no table
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGINT, _leave)
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="cnn")  # it goes anywhere
     except CnnError as error:
@@ -54,6 +57,12 @@ def main() -> None:
         _fail(f"error: {named}{error.strerror or error}", 5)
     except Exception as error:
         _fail(f"cnncli met a bug of its own: {error!r}\nRun it again as 'cnn --debug …' and report what it prints.", 1)
+
+
+def _leave(signal_number: int, frame: object) -> NoReturn:
+    """End at once on Ctrl-C: a KeyboardInterrupt while torch is imported would abort the process in C++."""
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 def _fail(message: str, exit_code: int) -> None:

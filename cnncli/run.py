@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,10 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing here; ``RunBusyError`` if one does. A dead one's lock is none."""
+        """Keep other processes from writing here; ``RunBusyError`` if one does. A dead one's lock is none.
+
+        A run that ends before its first checkpoint leaves no directory behind.
+        """
         with (self.path / ".lock").open("a+") as file:
             if fcntl is not None:
                 try:
@@ -71,7 +75,11 @@ class Run:
             file.truncate(0)
             file.write(f"{os.getpid()}")
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                if not any(self.last.parent.iterdir()):
+                    shutil.rmtree(self.path, ignore_errors=True)
 
     def log_epoch(self, row: dict[str, Any]) -> None:
         """Append an epoch to history.jsonl and, flat, to metrics.csv."""

@@ -78,9 +78,10 @@ class Session:
             try:
                 for record in fit(state, loader, validation, settings.epochs, watch):
                     self._end_epoch(state, record)
+                self._draw()
+                test = self._test()
             except (KeyboardInterrupt, Terminated) as stop:
                 raise self._stopped(stop) from None
-        self._draw()
         best = best_row(self.history)
         return {
             "run_dir": str(self.run.path),
@@ -88,7 +89,7 @@ class Session:
             "steps": state.steps,
             "seconds": time.perf_counter() - started,
             "best": best and {"epoch": best["epoch"], "val": best["val"]},
-            "test": self._test(),
+            "test": test,
         }
 
     def _begin(self, state: TrainState, resumed: Checkpoint | None) -> None:

@@ -49,6 +49,18 @@ def test_a_second_process_is_kept_out_and_a_dead_ones_lock_is_none(tmp_path: Pat
         pass
 
 
+def test_a_run_that_saved_nothing_leaves_nothing(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "a")
+    with run.locked():
+        run.config.write_text("")
+        run.last.write_bytes(b"weights")
+    assert run.path.exists()
+    run.last.unlink()
+    with run.locked():
+        pass
+    assert not run.path.exists()
+
+
 def test_history_is_json_lines_and_a_flat_csv(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "a")
     run.log_epoch(ROW)

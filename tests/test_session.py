@@ -108,6 +108,23 @@ def test_interrupted_and_resumed_equals_uninterrupted(sets: tuple[str, ...], tin
     assert result["epochs"] == 4
 
 
+def test_interrupted_at_the_test_and_resumed_is_tested(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    experiment = prepared(tiny_config)
+    _, whole = trained(experiment, tmp_path / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "score", interrupt)
+        with pytest.raises(Interrupted, match="holds the run after 2 epochs"):
+            trained(experiment, tmp_path / "b")
+    parts = Run.open(tmp_path / "b" / "run")
+    result = session.Session(experiment, parts, Silent()).train(checkpoints.load(parts.last))
+    assert {**result["test"], "checkpoint": ""} == {**whole["test"], "checkpoint": ""}
+
+
 def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> None:
     two, _ = trained(prepared(tiny_config, epochs=2), tmp_path / "a")
     parts, _ = trained(prepared(tiny_config, epochs=1), tmp_path / "b")

@@ -43,7 +43,6 @@ def train(
     from cnncli.experiment import Experiment
     from cnncli.run import Run
 
-    signal.signal(signal.SIGTERM, _terminate)
     run = Run.open(resume) if resume else None
     if run is None and config is None:
         raise ConfigError("say what to train: --config NAME, where 'cnn config ls' lists names, or --resume RUN")
@@ -58,6 +57,8 @@ def train(
         result = session.dry_run(experiment, display)
         print_json(result) if json else print_text(_dry_summary(result))
         return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is a run to leave whole
+    signal.signal(signal.SIGTERM, _terminate)
     checkpoint = None
     if run is not None:
         checkpoint = load(run.last)

@@ -107,6 +107,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_checkpoint_whole(
         assert all(weights.isfinite().all() for weights in loaded.model.state_dict().values())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_while_torch_is_imported_ends_at_once() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "def press(event, args):\n"
+        "    if event == 'import' and args[0] == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(press)\n"
+        "sys.argv = ['cnn', 'summary', 'lenet5']\n"
+        "from cnncli.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_debug_shows_the_traceback(cnn: Cnn) -> None:
     done = cnn("--debug", "eval", "missing.pt")
     assert done.returncode == 4
