@@ -9,14 +9,14 @@ import os
 import shutil
 import struct
 from dataclasses import dataclass, fields
-from io import BufferedRandom
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cnncli.errors import CheckpointError
+from cnncli.errors import CheckpointError, MachineError
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
 
@@ -48,19 +48,27 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``path`` whole or not at all, and keep what it held before as ``*.prev.pt``."""
+    """Write ``path`` whole or not at all, and keep what it held before as ``*.prev.pt``.
+
+    Raises ``MachineError`` where it can't be written; what was there is still whole then.
+    """
+    plain = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content = BytesIO()  # torch.save to a file would not say why it could not be written
+    torch.save({"cnncli": FORMAT, **plain}, content)
+    _seal(content)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w+b") as file:
-            plain = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-            torch.save({"cnncli": FORMAT, **plain}, file)
-            _seal(file)
+        with temporary.open("wb") as file:
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
             link(path, path.with_suffix(f".prev{path.suffix}"))
         temporary.replace(path)
         _sync_directory(path.parent)
+    except OSError as error:
+        size = f"{content.tell() / 1e6:,.1f} MB"
+        raise MachineError(f"{path}: cannot write {size}: {error.strerror}; what was saved before is whole") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -109,7 +117,7 @@ def load_network(path: str | Path) -> Network:
     return Network(checkpoint.build(), checkpoint.classes, Preprocess.from_dict(checkpoint.preprocess))
 
 
-def _seal(file: BufferedRandom) -> None:
+def _seal(file: BytesIO) -> None:
     """Give the zip file a comment that holds the sha256 of all bytes before the comment."""
     file.seek(-2, os.SEEK_END)  # the end record's last field: the comment's length
     file.write(struct.pack("<H", COMMENT_BYTES))
