@@ -9,23 +9,20 @@ from torch import Tensor, nn
 
 from cnncli.analysis.summary import Summary, summarise, to_json
 from cnncli.registry import MODELS
+from tests.models.maps import on_meta
 
 SIZES = {"alexnet": [3, 227, 227], "tinyvgg": [3, 64, 64]}
 
 
 def summary_of(name: str, **options: object) -> Summary:
-    with torch.device("meta"):
-        model = MODELS.get(name)(**options)
-    return summarise(name, model, SIZES.get(name, [1, 28, 28]), 1000 if name == "alexnet" else 10)
+    return summarise(name, on_meta(name, **options), SIZES.get(name, [1, 28, 28]), 1000 if name == "alexnet" else 10)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "basic_cnn", "lenet5", "tinyvgg"])
 def test_parameters_and_multiplications_are_those_of_torchinfo(name: str) -> None:
     """torchinfo counts the addition of a bias as one more multiplication; ours leave it out."""
     ours = summary_of(name)
-    with torch.device("meta"):
-        model = MODELS.get(name)()
-    theirs = torchinfo.summary(model, input_size=(1, *ours.input_size), device="meta", verbose=0)
+    theirs = torchinfo.summary(on_meta(name), input_size=(1, *ours.input_size), device="meta", verbose=0)
     assert ours.weights + ours.biases == theirs.total_params
     assert ours.trainable == theirs.trainable_params
     bias_additions = sum(layer.biases * math.prod(layer.output_shape[1:]) for layer in ours.layers)
@@ -39,9 +36,7 @@ def test_lenet5_1998_is_counted_by_hand() -> None:
     assert macs == [28**2 * 150, 14**2 * 6, 10**2 * 1500, 5**2 * 16, 48_000, 10_080, 840]
     assert (summary.trainable, summary.weights + summary.biases) == (60_000, 60_840)
     assert summary.biases == 6 + 6 + 16 + 16 + 120 + 84
-    with torch.device("meta"):
-        model = MODELS.get("lenet5_1998")()
-    theirs = torchinfo.summary(model, input_size=(1, 1, 28, 28), device="meta", verbose=0)
+    theirs = torchinfo.summary(on_meta("lenet5_1998"), input_size=(1, 1, 28, 28), device="meta", verbose=0)
     assert (theirs.total_params, theirs.trainable_params) == (60_840, 60_000)
 
 

@@ -23,7 +23,6 @@ def printed(*arguments: object) -> str:
 
 
 def test_json_holds_the_names_that_others_rely_on() -> None:
-    """The names are what others rely on."""
     plain: dict[str, Any] = json.loads(printed("summary", "alexnet", "--json"))
     assert list(plain) == ["model", "input_size", "num_classes", "params", "macs", "layers"]
     assert (plain["model"], plain["input_size"], plain["num_classes"]) == ("alexnet", [3, 227, 227], 1000)
