@@ -1,29 +1,43 @@
 """From pixels to what a network sees. It belongs to the checkpoint: every command uses the same."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from cnncli.errors import DataError
+from cnncli.pipeline.decode import Colour, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's names of grey and colour, by channels
+Resize = Literal["squash", "crop", "pad"]
+Box = tuple[int, int, int, int]  # top, left, height, width
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Square images of ``size`` pixels a side, then ``(pixel / 255 - mean) / std`` for each channel."""
+    """Square images of ``size`` pixels a side, then ``(pixel / 255 - mean) / std`` for each channel.
+
+    A picture is brought to a square of ``canvas`` pixels (0: as many as ``size``), of which the middle is seen:
+    squashed, or its middle square alone, or padded with ``background``, which also shows where it is transparent.
+    """
 
     size: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    canvas: int = 0
+    resize: Resize = "squash"
+    background: Colour = (255, 255, 255)
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the canvas."""
+        return self.canvas or self.size
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 [B, C, H, W] to float32, to the bits of torchvision's convert_image_dtype and normalize."""
@@ -32,31 +46,80 @@ class Preprocess:
         )
         return images.float().div_(255).sub_(mean).div_(std)
 
-    def pixels(self, image: "Image | Path | str") -> Tensor:
-        """Return uint8 [C, H, W] of a picture of any size, squashed to the square; ``DataError`` if it is none."""
-        from PIL import Image
+    def on_canvas(self, picture: Picture, may_shrink: bool = False) -> Tensor:
+        """Return uint8 [C, side, side]; a JPEG at least twice as large may be decoded at a fraction of its size."""
+        height, width, side = picture.height, picture.width, (self.side, self.side)
+        if self.resize == "crop":
+            short = min(height, width)
+            return self.cut(picture, ((height - short) // 2, (width - short) // 2, short, short), side, may_shrink)
+        if self.resize == "squash":
+            return self.cut(picture, (0, 0, height, width), side, may_shrink)
+        return self._padded(picture, may_shrink)
 
-        if self.channels not in MODES:
-            raise DataError(f"a picture has 1 or 3 channels, this network wants {self.channels}")
-        if isinstance(image, Path | str):
-            try:
-                with Image.open(image) as file:
-                    return self.pixels(file)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of Pillow's readers
-                raise DataError(f"{image}: not a picture that can be read: {error}") from None
-        scaled = image.convert(MODES[self.channels]).resize((self.size, self.size), Image.Resampling.BILINEAR)
-        array = np.array(scaled, dtype=np.uint8)
-        return torch.from_numpy(array).view(self.size, self.size, self.channels).permute(2, 0, 1)
+    def cut(self, picture: Picture, box: Box, size: tuple[int, int], may_shrink: bool = False) -> Tensor:
+        """Return a part of a picture, scaled to ``size`` (height, width), as uint8 [C, H, W]."""
+        times = min(box[2] // size[0], box[3] // size[1], 8) if may_shrink else 1
+        pixels = picture.pixels(self.channels, self.background, 1 << max(times.bit_length() - 1, 0))
+        down, across = pixels.shape[1] / picture.height, pixels.shape[2] / picture.width
+        top, left = round(box[0] * down), round(box[1] * across)
+        height, width = max(round(box[2] * down), 1), max(round(box[3] * across), 1)
+        return _scaled(pixels[None, :, top : top + height, left : left + width], size)[0]
+
+    def fit(self, images: Tensor) -> Tensor:
+        """Bring square images uint8 [N, C, H, W] of any size, in grey or colour, to canvases."""
+        if images.shape[1] != self.channels:
+            images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else _greyed(images)
+        return torch.cat([_scaled(part, (self.side, self.side)) for part in torch.split(images, 256)])
+
+    def pixels(self, image: "Image | Path | str") -> Tensor:
+        """Return uint8 [C, size, size] of a picture of any size; ``DataError`` if it is none."""
+        if not isinstance(image, Path | str):
+            return centred(self.on_canvas(Picture(image)), self.size)
+        try:
+            return centred(self.on_canvas(Picture.read(Path(image))), self.size)
+        except DataError as error:
+            raise DataError(f"{image}: {error}") from None
 
     def __call__(self, image: "Image | Path | str") -> Tensor:
         """Map a picture, or the path of one, to what the network sees: float32 [1, C, H, W]."""
         return self.normalise(self.pixels(image)[None])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, as a checkpoint holds them."""
-        return {"size": self.size, "channels": self.channels, "mean": list(self.mean), "std": list(self.std)}
+        """Return plain numbers and words, as a checkpoint holds them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Preprocess":
         """Take back what :meth:`to_dict` returned."""
-        return cls(plain["size"], plain["channels"], tuple(plain["mean"]), tuple(plain["std"]))
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
+        return cls(**values)
+
+    def _padded(self, picture: Picture, may_shrink: bool) -> Tensor:
+        """Scale the longer side to the canvas, and fill what the shorter one leaves."""
+        longer = max(picture.height, picture.width)
+        height, width = (max(round(length * self.side / longer), 1) for length in (picture.height, picture.width))
+        scaled = self.cut(picture, (0, 0, picture.height, picture.width), (height, width), may_shrink)
+        colour = torch.tensor(self.background, dtype=torch.uint8)[:, None, None]
+        canvas = (colour if self.channels == 3 else _greyed(colour[None])[0]).repeat(1, self.side, self.side)
+        top, left = (self.side - height) // 2, (self.side - width) // 2
+        canvas[:, top : top + height, left : left + width] = scaled
+        return canvas
+
+
+def centred(images: Tensor, size: int) -> Tensor:
+    """Return the middle ``size`` pixels a side of images [..., S, S]."""
+    start = (images.shape[-1] - size) // 2
+    return images[..., start : start + size, start : start + size]
+
+
+def _scaled(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale uint8 [N, C, H, W] as Pillow's BILINEAR does, to within 1 of 255."""
+    if images.shape[2:] == size:
+        return images
+    return interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def _greyed(images: Tensor) -> Tensor:
+    """Return the grey of colour images uint8 [N, 3, H, W], to Pillow's formula (ITU-R 601-2), to the bit."""
+    red, green, blue = images.to(torch.int32).unbind(1)
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).to(torch.uint8)[:, None]

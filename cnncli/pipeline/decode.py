@@ -1,0 +1,146 @@
+"""From a file's bytes to upright pixels in grey or colour, whatever the kind of picture.
+
+Pillow decides what is a picture and reads its header. A JPEG in grey or colour is then decoded by libjpeg-turbo
+directly (simplejpeg), to the same pixels in half the time, and at a fraction of its size where that is enough.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+from torch import Tensor
+
+from cnncli.errors import DataError
+
+Colour = tuple[int, int, int]
+
+ORIENTATION = 0x0112  # EXIF's tag
+MODES = {1: "L", 3: "RGB"}  # Pillow's names of grey and colour, by channels
+NATIVE = {"L": "GRAY", "RGB": "RGB"}  # what JPEG files of these modes decode to without Pillow
+
+
+class Picture:
+    """A picture whose header was read: ``height`` and ``width`` as it is looked at, after its EXIF orientation.
+
+    ``data`` is the file it comes from, if it comes from one.
+    """
+
+    def __init__(self, image: Image.Image, data: bytes = b"") -> None:
+        self.image, self.data = image, data
+        self.orientation = _orientation(image)
+        width, height = image.size
+        self.height, self.width = (height, width) if self.orientation < 5 else (width, height)
+
+    @classmethod
+    def read(cls, path: Path) -> "Picture":
+        """Open a file; ``DataError`` if it is no picture, or larger than Pillow's limit against decompression bombs."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(error.strerror or str(error)) from None
+        if not data:
+            raise DataError("an empty file")
+        with _pillow_errors():
+            return cls(Image.open(io.BytesIO(data)), data)
+
+    @property
+    def format(self) -> str:
+        """Pillow's name of the file format."""
+        return self.image.format or ""
+
+    def pixels(self, channels: int, background: Colour, shrink: int = 1) -> Tensor:
+        """Return uint8 [C, H, W]; of a JPEG file perhaps 1/``shrink`` of its height and width, a power of two up to 8.
+
+        Transparent parts show the ``background``. Raises ``DataError`` if the file is cut short or damaged.
+        """
+        if channels not in MODES:
+            raise DataError(f"a picture has 1 or 3 channels, this network wants {channels}")
+        pixels = self._native(channels, shrink)
+        if pixels is None:
+            with _pillow_errors():
+                self.image.load()
+                pixels = np.array(converted(self.image, channels, background))
+        return _upright(
+            torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1), self.orientation
+        )
+
+    def _native(self, channels: int, shrink: int) -> NDArray[np.uint8] | None:
+        """Decode a plain JPEG by libjpeg-turbo; ``None`` where Pillow has to."""
+        if not self.data or self.image.format != "JPEG" or self.image.mode not in NATIVE:
+            return None
+        width, height = self.image.size
+        least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)} if shrink > 1 else {}
+        try:
+            decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(self.data, NATIVE[self.image.mode], **least)
+        except ValueError:  # Pillow says what is wrong with it, or that it is not so bad
+            return None
+        if self.image.mode == MODES[channels]:
+            return decoded
+        return np.array(Image.fromarray(decoded.squeeze()).convert(MODES[channels]))
+
+
+def converted(image: Image.Image, channels: int, background: Colour) -> Image.Image:
+    """Return a picture of any of Pillow's modes in grey (1 channel) or colour (3).
+
+    Whole numbers of 16 bits and more are scaled from 0 to 65,535, fractions (mode F) are taken from 0 to 255.
+    """
+    mode = image.mode
+    if mode.startswith("I"):
+        image = Image.fromarray(
+            ((np.asarray(image).clip(0, 65535).astype(np.int64) * 255 + 32767) // 65535).astype("u1")
+        )
+    elif mode == "F":
+        image = Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).round().astype("u1"))
+    elif mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
+    elif image.has_transparency_data:
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, mode)).convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn whatever a reader of Pillow raises on a stranger's bytes into a ``DataError``; show no warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            yield
+        except DataError:
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            limit = f"{Image.MAX_IMAGE_PIXELS:,}"
+            raise DataError(f"more than {limit} pixels, which may be a decompression bomb") from None
+        except UnidentifiedImageError:
+            raise DataError("not a picture that Pillow knows") from None
+        except Exception as error:
+            raise DataError(f"not a whole picture: {error}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged."""
+    try:
+        with _pillow_errors():
+            value = image.getexif().get(ORIENTATION, 1)
+    except DataError:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(pixels: Tensor, orientation: int) -> Tensor:
+    """Turn [C, H, W] as its EXIF orientation says."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 2)
+    flipped: dict[int, tuple[Literal[1, 2], ...]] = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}
+    return pixels.flip(flipped[orientation]) if orientation in flipped else pixels
