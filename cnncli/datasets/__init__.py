@@ -1,12 +1,38 @@
 """Sources of images: one file a data set, named after it."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+import os
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
+
+import numpy as np
+from pydantic import AfterValidator, Field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+MAX_CLASSES = 100_000  # as many as the models take
+
+
+def absolute(path: str) -> str:
+    """Return a path of a config, which is relative to the working directory, as a run directory notes it."""
+    return str(Path(path).expanduser().absolute())
+
+
+FilePath = Annotated[
+    str,
+    Field(min_length=1, description="a file; relative to the working directory, noted absolute"),
+    AfterValidator(absolute),
+]
+FolderPath = Annotated[
+    str,
+    Field(min_length=1, description="a folder; relative to the working directory, noted absolute"),
+    AfterValidator(absolute),
+]
 
 
 @dataclass(frozen=True)
@@ -18,6 +44,58 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: "Tensor") -> "Split":
+        """Return some of the images, by their numbers."""
+        return Split(self.images[rows], self.labels[rows])
+
+
+class Names:
+    """File names relative to a folder, as the file system has them, in one block of memory.
+
+    A million Python strings would take 100 MB, and as much again in each worker process that counts references.
+    """
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        block, ends = bytearray(), array("q", [0])
+        for name in names:
+            block += name
+            ends.append(len(block))
+        self._block, self._ends = np.frombuffer(bytes(block), np.uint8), np.frombuffer(ends, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._block[self._ends[number] : self._ends[number + 1]].tobytes()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one split, on disk: row r is the file ``names[rows[r]]`` in ``root``, ``labels`` int64 [N]."""
+
+    root: str
+    names: Names
+    rows: "Tensor"
+    labels: "Tensor"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: "Tensor") -> "Pictures":
+        """Return some of the pictures, by their numbers; the names are shared."""
+        return replace(self, rows=self.rows[rows], labels=self.labels[rows])
+
+    def name(self, row: int) -> str:
+        """Return a file's name relative to ``root``; bytes that are no UTF-8 survive as surrogates."""
+        return os.fsdecode(self.names[int(self.rows[row])])
+
+    def path(self, row: int) -> Path:
+        """Return where a file is."""
+        return Path(self.root, self.name(row))
+
+
+Images = Split | Pictures
 
 
 class Source(Protocol):
@@ -32,23 +110,23 @@ class Source(Protocol):
         ...
 
     @property
-    def channels(self) -> int:
-        """Channels of an image."""
+    def channels(self) -> int | None:
+        """Channels of an image; ``None`` where each file may have others."""
         ...
 
     @property
-    def image_size(self) -> int:
-        """Pixels a side; images are square."""
+    def image_size(self) -> int | None:
+        """Pixels a side of square images; ``None`` where each file may have another size."""
         ...
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Per channel, of pixels scaled to [0, 1]; a config may name others."""
+        """Per channel, or one for all, of pixels scaled to [0, 1]; a config may name others."""
         ...
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Per channel, of pixels scaled to [0, 1]; a config may name others."""
+        """Per channel, or one for all, of pixels scaled to [0, 1]; a config may name others."""
         ...
 
     @property
@@ -56,19 +134,21 @@ class Source(Protocol):
         """The splits there are."""
         ...
 
-    def load(self, split: SplitName, limit: int | None = None) -> Split:
-        """Read one split, at most the first ``limit`` images of each class; ``DataError`` if it is broken."""
+    def load(self, split: SplitName, limit: int | None = None) -> Images:
+        """Read or list one split, at most the first ``limit`` images of each class; ``DataError`` if it is broken."""
         ...
 
 
-def first_of_each_class(split: Split, limit: int | None) -> Split:
+T = TypeVar("T", Split, Pictures)
+
+
+def first_of_each_class(images: T, limit: int | None) -> T:
     """Return the first ``limit`` images of each class, in their order; all of them without a limit."""
     if limit is None:
-        return split
+        return images
     import torch
 
-    by_class = split.labels.argsort(stable=True)
-    counts = split.labels.bincount()
-    starts = (counts.cumsum(0) - counts)[split.labels[by_class]]  # where in it the class of each begins
-    chosen = by_class[torch.arange(len(split)) - starts < limit].sort().values
-    return Split(split.images[chosen], split.labels[chosen])
+    by_class = images.labels.argsort(stable=True)
+    counts = images.labels.bincount()
+    starts = (counts.cumsum(0) - counts)[images.labels[by_class]]  # where in it the class of each begins
+    return images.take(by_class[torch.arange(len(images)) - starts < limit].sort().values)

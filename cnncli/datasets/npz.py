@@ -5,25 +5,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
 
-from cnncli.datasets import Split, SplitName, first_of_each_class
+from cnncli.datasets import MAX_CLASSES, SPLITS, FilePath, Split, SplitName, first_of_each_class
 from cnncli.errors import DataError
 from cnncli.registry import DATASETS
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-MAX_CLASSES = 100_000  # as many as the models take
 # What NumPy and zipfile raise where an archive is damaged, encrypted, or holds pickled objects.
 BROKEN = (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-FilePath = Annotated[
-    str,
-    Field(min_length=1, description="the .npz file; relative to the working directory, noted absolute"),
-    AfterValidator(lambda path: str(Path(path).absolute())),
-]
 
 
 @DATASETS.register
@@ -39,8 +31,7 @@ class NpzArchive:
             self.splits = tuple(split for split in SPLITS if f"{split}_images" in archive.files)
             if not self.splits:
                 raise DataError(f"{path}: none of the arrays train_images, val_images and test_images is in it")
-            shape = self._images(archive, self.splits[0]).shape
-            self.channels, self.image_size = shape[1], shape[2]
+            self.channels, self.image_size = self._size(archive, self.splits[0])
             self.classes = self._classes(archive)
         self.mean, self.std = (0.5,) * self.channels, (0.5,) * self.channels
 
@@ -85,16 +76,33 @@ class NpzArchive:
             raise DataError(f"{self.path}: {name} is no array")
         return array
 
+    def _size(self, archive: Any, split: SplitName) -> tuple[int, int]:
+        """Return channels and side of a split's images, from the head of the array alone."""
+        name = f"{split}_images"
+        try:
+            with archive.zip.open(f"{name}.npy") as file:
+                read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                    np.lib.format.read_magic(file), np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(file)
+        except KeyError:  # a file in the archive that numpy did not write
+            raise DataError(f"{self.path}: the array {name} is missing") from None
+        except BROKEN as error:
+            raise DataError(f"{self.path}: the array {name} is damaged: {error}") from None
+        self._check(name, shape, dtype)
+        return (shape[3] if len(shape) == 4 else 1), shape[1]
+
     def _images(self, archive: Any, split: SplitName) -> Any:
         """Return the images of a split as uint8 [N, C, H, W]."""
         images = self._array(archive, f"{split}_images")
-        shape = images.shape
-        if images.dtype != np.uint8 or len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
-            raise DataError(
-                f"{self.path}: {split}_images must be uint8 [N, H, W] or [N, H, W, C] and square,"
-                f" not {images.dtype} {list(shape)}"
-            )
+        self._check(f"{split}_images", images.shape, images.dtype)
         return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+    def _check(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+        if dtype != np.uint8 or len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
+            raise DataError(
+                f"{self.path}: {name} must be uint8 [N, H, W] or [N, H, W, C] and square, not {dtype} {list(shape)}"
+            )
 
     def _labels(self, archive: Any, split: SplitName) -> Any:
         """Return the labels of a split as whole numbers [N]."""

@@ -114,7 +114,7 @@ def test_a_file_in_the_archive_that_is_no_array(tmp_path: Path) -> None:
     path = archive(tmp_path, train_labels=LABELS)
     with zipfile.ZipFile(path, "a") as added:
         added.writestr("train_images", b"text")
-    with pytest.raises(DataError, match="train_images is no array"):
+    with pytest.raises(DataError, match="the array train_images is missing"):
         NpzArchive(path)
 
 
