@@ -2,65 +2,34 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from cnncli.datasets import Split
 from cnncli.pipeline import Batch
-from cnncli.pipeline.augment import Augment
-from cnncli.pipeline.plan import plan_epoch
-from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.runtime import Runtime
 
 
-class ResidentLoader:
-    """A split on the device, handed out batch by batch; the last batch of an epoch may be smaller.
+class ResidentLoader(Loader):
+    """A split of canvases in memory: the device's, or the host's where the device has no room for it."""
 
-    ``seed`` and ``augment`` matter to :meth:`epoch` alone.
-    """
-
-    def __init__(
-        self,
-        split: Split,
-        preprocess: Preprocess,
-        runtime: Runtime,
-        batch_size: int,
-        seed: int = 0,
-        augment: Augment = Augment(),  # noqa: B008  (frozen)
-    ) -> None:
-        self.images = split.images.to(runtime.device)
-        self.labels = split.labels.to(runtime.device)
-        self.preprocess = preprocess
-        self.runtime = runtime
-        self.batch_size = batch_size
-        self.seed = seed
-        self.augment = augment
-
-    @property
-    def num_images(self) -> int:
-        """Images in the split."""
-        return len(self.labels)
-
-    @property
-    def num_batches(self) -> int:
-        """Batches that hold all images once."""
-        return -(-self.num_images // self.batch_size)
+    def __init__(self, split: Split, recipe: Recipe, runtime: Runtime, num_skipped: int = 0) -> None:
+        super().__init__(split, recipe, runtime)
+        self.num_skipped = num_skipped  # when it was read
+        self.images = split.images.to(runtime.device) if runtime.has_room_for(split.images) else split.images
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
-        plan = plan_epoch(self.seed, epoch, self.num_images, self.augment.num_draws)
-        order, draws = plan.order.to(self.images.device), plan.draws.to(self.images.device)
-        for start in range(position, self.num_images, self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            images = self.augment(self.images[order[batch]], draws[batch])
-            yield self._finished(images, self.labels[order[batch]])
+        for rows in self.rows(epoch, position):
+            yield self._augmented(*self._gathered(rows.images), rows, self.recipe.augment)
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield all images as they are, in their order."""
-        for start in range(0, self.num_images, self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            yield self._finished(self.images[batch], self.labels[batch])
+    def in_order(self, canvases: bool = False) -> Iterator[Batch]:
+        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
+        for rows in self.rows_in_order():
+            yield self._plain(*self._gathered(rows.images), canvases)
 
-    def _finished(self, images: Tensor, labels: Tensor) -> Batch:
-        with torch.no_grad():
-            return Batch(self.runtime.arrange(self.preprocess.normalise(images)), labels)
+    def _gathered(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels and labels of some images, on the device."""
+        device = self.runtime.device
+        pixels = self.images[numbers.to(self.images.device, non_blocking=True)]
+        return pixels.to(device, non_blocking=True), self.labels[numbers].to(device, non_blocking=True)

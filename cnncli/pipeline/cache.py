@@ -1,0 +1,128 @@
+"""Pictures decoded once: their canvases in one file of uint8, which later epochs and runs map into memory."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cnncli.datasets import Pictures, Split
+from cnncli.errors import MachineError
+from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.streaming import OnError, broken, broken_files, canvases
+
+MEMORY_SHARE = 4  # the part of the machine's memory that canvases may take by themselves: a quarter
+VERSION = 1  # of how canvases are made; a new one makes old caches stale
+
+
+def folder() -> Path:
+    """Return where caches are: ``$CNN_CACHE``, or ``~/.cache/cnncli``."""
+    return Path(os.environ.get("CNN_CACHE") or Path.home() / ".cache" / "cnncli")
+
+
+def choose(num_images: int, preprocess: Preprocess) -> Literal["off", "memory", "disk"]:
+    """Return what ``data.cache: auto`` stands for: off where canvases take more than a quarter of the memory.
+
+    Else disk, or memory where the folder of caches cannot be written to or has too little room.
+    """
+    wanted = num_images * preprocess.channels * preprocess.side**2
+    if not hasattr(os, "sysconf"):  # Windows
+        return "off"
+    if wanted > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY_SHARE:
+        return "off"
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        has_room = shutil.disk_usage(folder()).free > 2 * wanted and os.access(folder(), os.W_OK)
+    except OSError:
+        has_room = False
+    return "disk" if has_room else "memory"
+
+
+def path_of(pictures: Pictures, preprocess: Preprocess, may_shrink: bool) -> Path:
+    """Return where canvases are kept, by each picture's name, size and time of change, and by how they are made."""
+    made = {key: value for key, value in asdict(preprocess).items() if key not in ("mean", "std", "size", "canvas")}
+    key = hashlib.sha256(json.dumps([VERSION, preprocess.side, may_shrink, made, pictures.root]).encode())
+    for row in range(len(pictures)):
+        name = pictures.names[int(pictures.rows[row])]
+        try:
+            status = os.stat(os.path.join(os.fsencode(pictures.root), name))  # noqa: PTH116, PTH118  # a million of them
+            key.update(b"%s\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
+        except OSError:
+            key.update(b"%s\0absent\n" % name)
+    return folder() / f"{Path(pictures.root).name}-{key.hexdigest()[:20]}.uint8"
+
+
+class Cache:
+    """Keeps the canvases of pictures, in memory or on disk; ``num_skipped`` counts the broken files left out.
+
+    Raises ``DataError`` listing the broken files if ``on_error`` is fail.
+    """
+
+    def __init__(self, preprocess: Preprocess, workers: int, on_error: OnError, note: Callable[[str], None]) -> None:
+        self.preprocess, self.workers, self.on_error, self.note = preprocess, workers, on_error, note
+
+    def in_memory(self, pictures: Pictures, may_shrink: bool) -> Split:
+        """Decode into one tensor."""
+        good = np.ones(len(pictures), bool)
+        parts = list(self._decoded(pictures, may_shrink, good))
+        return self._split(np.concatenate(parts), good, pictures)
+
+    def on_disk(self, pictures: Pictures, may_shrink: bool) -> Split:
+        """Map the file that an earlier run made, or make it, whole or not at all.
+
+        It holds the canvases of the pictures that are not broken, then a byte a picture that says whether it is not.
+        Raises ``MachineError`` if it cannot be written.
+        """
+        path = path_of(pictures, self.preprocess, may_shrink)
+        num_pictures, channels, side = len(pictures), self.preprocess.channels, self.preprocess.side
+        if not path.is_file():
+            self.note(f"decoding {num_pictures:,} pictures into {path}")
+            self._write(path, pictures, may_shrink)
+        mapped = np.memmap(path, np.uint8, "c")  # private, so that torch may see it as a tensor like any other
+        good = mapped[-num_pictures:].astype(bool)
+        if self.on_error == "fail" and not good.all():
+            raise broken_files(broken(pictures, self.preprocess, self.workers), num_pictures)
+        return self._split(mapped[:-num_pictures].reshape(-1, channels, side, side), good, pictures)
+
+    def _split(self, canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> Split:
+        return Split(torch.from_numpy(canvases), pictures.labels[torch.from_numpy(good)])
+
+    def _decoded(self, pictures: Pictures, may_shrink: bool, good: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the canvases a few at a time, and note in ``good`` which pictures were not broken."""
+        messages: list[str] = []
+        done = 0
+        for _, read in canvases(pictures, self.preprocess, self.workers, may_shrink):
+            here = good[done : done + len(read.pixels)]
+            here[list(read.broken)] = False
+            messages += read.broken.values()
+            done += len(read.pixels)
+            yield read.pixels.numpy()[here]
+        if messages and self.on_error == "fail":
+            raise broken_files(messages, len(pictures))
+
+    def _write(self, path: Path, pictures: Pictures, may_shrink: bool) -> None:
+        good = np.ones(len(pictures), bool)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+                try:
+                    for part in self._decoded(pictures, may_shrink, good):
+                        file.write(part.tobytes())
+                    file.write(good.tobytes())
+                    file.flush()
+                    os.fsync(file.fileno())
+                    Path(file.name).replace(path)
+                finally:
+                    Path(file.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise MachineError(
+                f"{path}: {error.strerror}; set $CNN_CACHE to another folder, or data.cache: memory or off"
+            ) from None

@@ -1,0 +1,92 @@
+"""What all loaders have in common: an epoch's plan becomes batches; where the pixels come from is theirs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cnncli.datasets import Images
+from cnncli.pipeline import Batch
+from cnncli.pipeline.augment import Augment
+from cnncli.pipeline.plan import EpochPlan, Rows, batches_in_order, plan_balanced_epoch, plan_epoch
+from cnncli.pipeline.preprocess import Preprocess, centred
+from cnncli.runtime import Runtime
+
+NOTHING = Augment()
+Sampling = Literal["shuffle", "balanced"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How batches are made of a split. All but the first two matter to training alone."""
+
+    preprocess: Preprocess
+    batch_size: int  # of all ranks in training; of each in evaluation
+    seed: int = 0
+    augment: Augment = NOTHING
+    sampling: Sampling = "shuffle"
+    num_classes: int = 0  # for mixed targets
+
+
+class Loader(ABC):
+    """A split, handed out batch by batch; the last batch of an epoch may be smaller."""
+
+    def __init__(self, images: Images, recipe: Recipe, runtime: Runtime) -> None:
+        self.recipe, self.runtime = recipe, runtime
+        self.num_images = len(images)
+        self.labels = images.labels
+        self.num_skipped = 0  # broken files that the batches handed out so far had to leave out
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch."""
+        return -(-self.num_images // self.recipe.batch_size)
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """Return the plan of an epoch."""
+        if self.recipe.sampling == "balanced":
+            return plan_balanced_epoch(self.recipe.seed, epoch, self.labels)
+        return plan_epoch(self.recipe.seed, epoch, self.num_images)
+
+    def rows(self, epoch: int, position: int) -> Iterator[Rows]:
+        """Yield what this rank takes of an epoch after its first ``position`` images."""
+        runtime = self.runtime
+        return self.plan(epoch).batches(
+            self.recipe.batch_size, self.recipe.augment.num_draws, position, runtime.rank, runtime.world_size
+        )
+
+    @abstractmethod
+    def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
+
+    @abstractmethod
+    def in_order(self, canvases: bool = False) -> Iterator[Batch]:
+        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
+
+    def rows_in_order(self) -> Iterator[Rows]:
+        """Yield what this rank takes of all images, in their order."""
+        return batches_in_order(self.num_images, self.recipe.batch_size, self.runtime.rank, self.runtime.world_size)
+
+    def _augmented(self, pixels: Tensor, labels: Tensor, rows: Rows, augment: Augment) -> Batch:
+        """Finish a batch for training: uint8 [B, C, S, S] on the device, and its rows of the plan."""
+        assert rows.draws is not None
+        with torch.no_grad():
+            draws = rows.draws.to(pixels.device, non_blocking=True)
+            images = self.recipe.preprocess.normalise(augment(pixels, draws, self.recipe.preprocess.size))
+            targets = labels
+            if augment.erase:
+                images = augment.erased(images, draws)
+            if augment.mixup or augment.cutmix:
+                images, targets = augment.mixed(images, labels, draws, self.recipe.num_classes)
+            return Batch(self.runtime.arrange(images), labels, targets, rows.size, rows.counts)
+
+    def _plain(self, pixels: Tensor, labels: Tensor, canvases: bool) -> Batch:
+        """Finish a batch for evaluation."""
+        with torch.no_grad():
+            if not canvases:
+                pixels = centred(pixels, self.recipe.preprocess.size)
+            images = self.runtime.arrange(self.recipe.preprocess.normalise(pixels))
+            return Batch(images, labels, labels, len(labels))
