@@ -1,14 +1,18 @@
-"""The machine: device, precision, layout, threads. The one file that knows what they are."""
+"""The machine: device, precision, layout, threads, ranks. The one file that knows what they are."""
 
+import atexit
 import gc
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 
@@ -16,6 +20,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NO_MEMORY = "out of memory|allocate memory|not enough memory|ALLOC_FAILED"  # CUDA, MPS; CPU; on Windows; cuBLAS
+PATIENCE = timedelta(hours=2)  # of ranks that wait for one that decodes a cache or downloads
+T = TypeVar("T")
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -27,6 +33,53 @@ class Runtime:
     precision: Precision
     memory_format: MemoryFormat
     threads: int
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def prepares(self) -> bool:
+        """Whether this process is the one of its machine that downloads and fills caches."""
+        return int(os.environ.get("LOCAL_RANK", "0")) == 0 or self.world_size == 1
+
+    def wait_for_all(self) -> None:
+        """Return once all ranks have come here."""
+        if self.world_size > 1:
+            distributed.barrier()
+
+    def sum_of(self, values: Tensor) -> Tensor:
+        """Return the sum of ``values`` over all ranks, on each of them."""
+        if self.world_size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+        return values
+
+    def from_main(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives on rank 0, on all ranks; it is not called on the others."""
+        if self.world_size == 1:
+            return make()
+        box: list[Any] = [make() if self.is_main else None]
+        distributed.broadcast_object_list(box, device=self.device if self.device.type == "cuda" else None)
+        made: T = box[0]
+        return made
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """Return a model whose gradients are the means over all ranks; the model itself if there is one rank."""
+        if self.world_size == 1:
+            return model
+        if not self.is_main:
+            torch.manual_seed(torch.initial_seed() + self.rank)  # each rank drops out other values
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+    def has_room_for(self, images: Tensor) -> bool:
+        """Whether images may stay on the device: on a GPU they take a quarter of its memory at most."""
+        if self.device.type != "cuda":
+            return True
+        return images.nbytes <= torch.cuda.get_device_properties(self.device).total_memory // 4
 
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, in the layout that its images have."""
@@ -84,7 +137,12 @@ def choose_runtime(
 
     Raises ``MachineError`` if the device is absent.
     """
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
     chosen = _required(_first_device() if device == "auto" else device)
+    if world_size > 1:
+        chosen = _join(chosen)
+        if threads == "auto":  # torchrun allows each rank one, whatever the machine has
+            threads = cores_a_rank()
     if threads != "auto":
         torch.set_num_threads(threads)
     if memory_format == "auto":
@@ -92,7 +150,26 @@ def choose_runtime(
         # cost alexnet nothing; on CUDA it is the layout of the tensor cores, which fp32 does not use.
         halved = chosen.type == "cuda" and precision != "fp32"
         memory_format = "channels_last" if chosen.type == "cpu" or halved else "contiguous"
-    return Runtime(chosen, precision, memory_format, torch.get_num_threads())
+    return Runtime(chosen, precision, memory_format, torch.get_num_threads(), rank, world_size)
+
+
+def _join(device: torch.device) -> torch.device:
+    """Meet the other ranks that torchrun started, by NCCL on GPUs and gloo on CPUs; return this rank's device."""
+    if device.type == "mps":
+        raise MachineError("several processes cannot share mps; use --device cpu, or one process")
+    if device.type == "cuda":
+        device = _required(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        atexit.register(distributed.destroy_process_group)
+    return device
+
+
+def cores_a_rank() -> int:
+    """Return the processors that this process may use, its share of them where torchrun started several."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
 def _first_device() -> str:

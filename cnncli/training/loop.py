@@ -3,37 +3,16 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import nn
 
 from cnncli.pipeline import Batch
+from cnncli.pipeline.loader import Loader
 from cnncli.runtime import Runtime
+from cnncli.training.losses import weight_of
 from cnncli.training.meters import Meter, Metrics
 from cnncli.training.state import TrainState
-
-
-class Loader(Protocol):
-    """Where batches come from; the loop does not ask how."""
-
-    @property
-    def num_images(self) -> int:
-        """Images in an epoch."""
-        ...
-
-    @property
-    def num_batches(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
-        """Yield what follows the first ``position`` images of an epoch's plan, augmented."""
-        ...
-
-    def in_order(self) -> Iterator[Batch]:
-        """Yield all images as they are."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -48,13 +27,17 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in."""
+    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in.
+
+    ``num_skipped`` counts the files that were broken and left out.
+    """
 
     epoch: int
     step: int
     lr: float
     seconds: float
     images_per_second: float
+    num_skipped: int
     train: Metrics
     validation: Metrics | None
 
@@ -72,7 +55,7 @@ class Watch:
 
 
 def fit(
-    state: TrainState, loader: Loader, validation: Loader | None, epochs: int, watch: Watch
+    state: TrainState, loader: Loader, validation: Loader | None, epochs: int, watch: Watch, accumulate: int = 1
 ) -> Iterator[EpochRecord]:
     """Train until ``epochs`` are done, and yield after each, when the caller may save the state.
 
@@ -83,7 +66,7 @@ def fit(
         num_images = loader.num_images - state.position
         label = f"epoch {state.epoch + 1}/{epochs}"
         batches = loader.epoch(state.epoch, state.position)
-        train = train_one_epoch(state, watch.progress(batches, loader.num_batches, label), watch)
+        train = train_one_epoch(state, watch.progress(batches, loader.num_batches, label), watch, accumulate)
         state.check_finite()
         state.epoch, state.position = state.epoch + 1, 0
         seconds = time.perf_counter() - started
@@ -94,23 +77,35 @@ def fit(
         state.schedule.observe((scores or train).loss)
         # What the caller does with the record (saving, drawing) belongs to the seconds of the next one.
         started = time.perf_counter()
-        yield EpochRecord(state.epoch, state.steps, state.lr, seconds, num_images / seconds, train, scores)
+        skipped = int(state.runtime.sum_of(torch.tensor(loader.num_skipped, device=state.runtime.device)))
+        speed = num_images / seconds
+        yield EpochRecord(state.epoch, state.steps, state.lr, seconds, speed, skipped, train, scores)
 
 
-def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch) -> Metrics:
-    """Make one pass over ``batches``, one update each; return the means over all images, taken before each update."""
+def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, accumulate: int = 1) -> Metrics:
+    """Make one pass over ``batches``, one update each; return the means over all images, taken before each update.
+
+    Each batch is computed in up to ``accumulate`` parts one after the other, to the same update.
+    """
     state.model.train()
-    meter = Meter(state.runtime.device)
-    for images, labels in batches:
-        with state.runtime.autocast():
-            logits = state.model(images)
-            loss = state.criterion(logits, labels)
-        state.step(loss)  # backward, clip, optimizer, schedule, EMA
-        state.position += len(labels)
-        meter.update(loss.detach(), logits.detach(), labels)  # stays on the device
+    state.criterion.train()
+    meter = Meter(state.runtime)
+    for batch in batches:
+        total, parts = state.weigh(batch), batch.parts(accumulate)
+        for number, part in enumerate(parts, start=1):
+            with state.sharing(is_last=number == len(parts)):
+                with state.runtime.autocast():
+                    logits = state.network(part.images)
+                    loss = state.criterion(logits, part.targets)
+                weight = weight_of(state.criterion, part.targets) if part.counts else 0.0
+                state.backward(loss, weight / total)
+            if part.counts:
+                meter.update(loss.detach(), weight, logits.detach(), part.labels)  # stays on the device
+        state.step()  # clip, optimizer, schedule, EMA
+        state.position += batch.size
         if state.steps % watch.log_every == 0:
             state.check_finite()  # here the host waits for the device, and nowhere else
-            watch.log(StepRecord(state.steps, state.epoch + 1, state.lr, loss.item()))
+            watch.log(StepRecord(state.steps, state.epoch + 1, state.lr, state.last_loss.item()))
     return meter.compute()
 
 
@@ -118,11 +113,12 @@ def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch) -
 def evaluate(model: nn.Module, criterion: nn.Module, batches: Iterable[Batch], runtime: Runtime) -> Metrics:
     """Score ``model`` on ``batches`` without training it."""
     model.eval()
-    meter = Meter(runtime.device)
-    for images, labels in batches:
+    criterion.eval()
+    meter = Meter(runtime)
+    for batch in batches:
         with runtime.autocast():
-            logits = model(images)
-            loss = criterion(logits, labels)
-        meter.update(loss, logits, labels)
-        meter.update_top5(logits, labels)
+            logits = model(batch.images)
+            loss = criterion(logits, batch.labels)
+        meter.update(loss, len(batch.labels), logits, batch.labels)
+        meter.update_top5(logits, batch.labels)
     return meter.compute()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cnncli.runtime import Runtime
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -17,30 +19,34 @@ class Metrics:
 
 
 class Meter:
-    """Sums of loss and right answers; ``update`` never waits for the device, ``compute`` does."""
+    """Sums of loss and right answers; ``update`` never waits for the device, ``compute`` does, and for all ranks."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         # float64 keeps sums of millions exact enough; MPS has none.
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self.loss = torch.zeros((), dtype=exact, device=device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.among_five: Tensor | None = None
+        exact = torch.float32 if runtime.device.type == "mps" else torch.float64
+        self.losses = torch.zeros(2, dtype=exact, device=runtime.device)  # their sum, and that of their weights
+        self.hits = torch.zeros(2, dtype=torch.int64, device=runtime.device)  # first, and among the first five
         self.num_images = 0
+        self.num_ranked = 0  # of which the first five were looked at
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take in the mean ``loss`` [] of a batch, with logits [B, num_classes] and labels [B]."""
-        self.loss += loss * len(labels)
-        self.correct += (logits.argmax(1) == labels).sum()
+    def update(self, loss: Tensor, weight: Tensor | float, logits: Tensor, labels: Tensor) -> None:
+        """Take in the mean ``loss`` [] of a batch and what it was divided by, logits [B, num_classes], labels [B]."""
+        self.losses[0] += loss * weight
+        self.losses[1] += weight
+        self.hits[0] += (logits.argmax(1) == labels).sum()
         self.num_images += len(labels)
 
     def update_top5(self, logits: Tensor, labels: Tensor) -> None:
         """Count how often the right class is among the five likeliest; costs a sort, so only evaluation does it."""
         if logits.shape[1] > 5:
-            hits = (logits.topk(5, dim=1).indices == labels[:, None]).sum()
-            self.among_five = hits if self.among_five is None else self.among_five + hits
+            self.hits[1] += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
+            self.num_ranked += len(labels)
 
     def compute(self) -> Metrics:
-        """Return the means so far; waits for the device."""
-        count = max(self.num_images, 1)
-        top5 = None if self.among_five is None else self.among_five.item() / count
-        return Metrics(self.loss.item() / count, self.correct.item() / count, top5, self.num_images)
+        """Return the means over the images of all ranks so far."""
+        counts = self.hits.new_tensor([self.num_images, self.num_ranked])
+        correct, among_five, num_images, num_ranked = self.runtime.sum_of(torch.cat([self.hits, counts])).tolist()
+        loss, weight = self.runtime.sum_of(self.losses).tolist()
+        top5 = among_five / num_ranked if num_ranked else None
+        return Metrics(loss / (weight or 1), correct / max(num_images, 1), top5, num_images)

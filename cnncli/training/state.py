@@ -1,5 +1,7 @@
 """All that moves while a network is trained, and the one step that moves it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -9,8 +11,12 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cnncli.errors import DivergedError
+from cnncli.pipeline import Batch
 from cnncli.runtime import Runtime
+from cnncli.training.losses import weight_of
 from cnncli.training.schedules import Schedule
+
+TINY = 1e-9  # the weight of a batch of which every file is broken
 
 
 class TrainState:
@@ -31,6 +37,7 @@ class TrainState:
     ) -> None:
         self.model, self.criterion, self.optimizer, self.schedule = model, criterion, optimizer, schedule
         self.runtime = runtime
+        self.network = runtime.parallel(model)  # what is called in training
         self.clip_norm = clip_norm
         self.ema: AveragedModel | None = None
         if ema_decay is not None:
@@ -39,6 +46,8 @@ class TrainState:
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
         self.epoch = self.position = self.steps = 0
         self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.loss = torch.zeros((), device=runtime.device)  # of the parts of the batch so far
+        self.last_loss = self.loss  # the mean over the last batch, on all ranks
         # Once a loss or gradient is not finite this is 1, and stays so: a fused optimizer that finds it as its
         # `found_inf` changes nothing from that step on. The host need not look until it wants to.
         self._diverged = torch.zeros((), device=runtime.device)
@@ -57,23 +66,42 @@ class TrainState:
         """What is scored and exported: the average of the weights where there is one."""
         return self.ema.module if self.ema is not None else self.model
 
-    def step(self, loss: Tensor) -> None:
-        """Make one update from the mean ``loss`` [] of a batch: backward, clip, optimizer, schedule, average."""
+    @contextmanager
+    def sharing(self, is_last: bool) -> Iterator[None]:
+        """Add up gradients inside the context, and those of all ranks only with the last part of a batch."""
+        with nullcontext() if is_last or self.network is self.model else self.network.no_sync():  # type: ignore[operator]
+            yield
+
+    def weigh(self, batch: Batch) -> float | Tensor:
+        """Return by what the losses of a batch are divided in all: its images, or their weights, on all ranks."""
+        weight = torch.as_tensor(weight_of(self.criterion, batch.targets) if batch.counts else 0.0)
+        if self.runtime.world_size == 1:
+            return weight.clamp(min=TINY)
+        return self.runtime.sum_of(weight.to(self.runtime.device, torch.float32)).clamp(min=TINY)
+
+    def backward(self, loss: Tensor, share: float | Tensor) -> None:
+        """Add the gradients of a part's mean ``loss`` [], which is that ``share`` of the batch's mean loss."""
+        part = loss * share
+        self.scaler.scale(part * self.runtime.world_size).backward()  # type: ignore[no-untyped-call]  # ranks: the mean
+        self.loss = self.loss + part.detach()
+
+    def step(self) -> None:
+        """Make one update from the gradients of a batch: clip, optimizer, schedule, average."""
         factor = self.schedule.factor(self.steps)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self.steps += 1
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = get_total_norm(gradients)
-        self._note_divergence(loss.detach(), norm)
+        self.last_loss, self.loss = self.runtime.sum_of(self.loss), torch.zeros_like(self.loss)
+        self._note_divergence(self.last_loss, norm)
         if self.clip_norm is not None:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             clip_grads_with_norm_(parameters, self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 

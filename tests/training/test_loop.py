@@ -15,6 +15,7 @@ from cnncli.errors import DivergedError
 from cnncli.models.lenet5 import LeNet5
 from cnncli.pipeline import Batch
 from cnncli.pipeline.augment import Augment
+from cnncli.pipeline.loader import Recipe
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.registry import OPTIMIZERS, SCHEDULES
@@ -41,7 +42,7 @@ def state_of(model: nn.Module, optimizer: str = "sgd", schedule: str = "constant
 
 
 def loader_of(split: Split, state: TrainState, augment: Augment | None = None) -> ResidentLoader:
-    return ResidentLoader(split, PREPROCESS, state.runtime, 32, seed=7, augment=augment or Augment())
+    return ResidentLoader(split, Recipe(PREPROCESS, 32, seed=7, augment=augment or Augment()), state.runtime)
 
 
 def hand_written(split: Split, optimizer_class: type[torch.optim.Optimizer], **options: object) -> nn.Module:
@@ -91,8 +92,9 @@ def test_clipping_equals_torch_clip_grad_norm(digits: Split) -> None:
     torch.manual_seed(1)
     model = LeNet5().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, fused=True)
-    for images, labels in list(loader_of(digits, state).epoch(0))[:3]:
-        state.step(state.criterion(state.model(images), labels))
+    for images, labels, *_ in list(loader_of(digits, state).epoch(0))[:3]:
+        state.backward(state.criterion(state.model(images), labels), 1.0)
+        state.step()
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 0.1)
@@ -104,8 +106,9 @@ def test_ema_is_the_decayed_mean_of_the_weights_and_is_what_is_evaluated(digits:
     state = state_of(LeNet5(), ema_decay=0.9)
     weight, averages = state.model.classifier[5].weight, []  # type: ignore[index]
     expected: Tensor | None = None
-    for images, labels in loader_of(digits, state).epoch(0):
-        state.step(state.criterion(state.model(images), labels))
+    for batch in loader_of(digits, state).epoch(0):
+        state.backward(state.criterion(state.model(batch.images), batch.labels), 1.0)
+        state.step()
         # torch's AveragedModel starts from the weights after the first update.
         expected = weight.detach().clone() if expected is None else 0.9 * expected + 0.1 * weight.detach()
         averages.append(state.evaluated_model.classifier[5].weight.detach().clone())  # type: ignore[index]
@@ -151,10 +154,10 @@ def test_train_metrics_are_the_means_over_all_images(digits: Split) -> None:
 
 def spoiled(batches: Iterable[Batch], at: int) -> Iterable[Batch]:
     """Put an infinite pixel into the ``at``-th batch, counted from 1."""
-    for number, (images, labels) in enumerate(batches, start=1):
+    for number, batch in enumerate(batches, start=1):
         if number == at:
-            images[0, 0, 0, 0] = torch.inf
-        yield Batch(images, labels)
+            batch.images[0, 0, 0, 0] = torch.inf
+        yield batch
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
