@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Checkpoint:
     preprocess: dict[str, Any]
     config: dict[str, Any]
     state: dict[str, Any]  # TrainState.state_dict()
+    held_out: dict[str, list[str]] = field(default_factory=dict)  # files kept from training, by split
 
     def build(self) -> nn.Module:
         """Return the network with its weights, on the CPU, ready to evaluate."""
@@ -97,9 +98,12 @@ def load(path: str | Path) -> Checkpoint:
     if plain["cnncli"] != FORMAT:
         raise CheckpointError(f"{path}: format {plain['cnncli']}, this cnncli reads {FORMAT}; update cnncli")
     try:
-        return Checkpoint(**{field.name: plain[field.name] for field in fields(Checkpoint)})
-    except KeyError as error:
-        raise CheckpointError(f"{path}: its {error.args[0]} is missing") from None
+        return Checkpoint(
+            **{"held_out": {}} | {field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain}
+        )
+    except TypeError:
+        missing = [field.name for field in fields(Checkpoint) if field.name not in plain]
+        raise CheckpointError(f"{path}: its {missing[0]} is missing") from None
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ def console(stderr: bool = False) -> Console:
 
 
 class Display:
-    """Progress bars on a terminal; where there is none, one line an epoch."""
+    """Progress bars on a terminal; where there is none, one line an epoch. Of several processes one speaks."""
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
+        self.console.quiet = os.environ.get("RANK", "0") != "0"
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -33,7 +34,11 @@ class Display:
 
     def follow(self, batches: Iterable[T], num_batches: int, label: str) -> Iterable[T]:
         """Yield the batches while a bar shows how many there were, and how long the rest will take."""
-        return self._with_bar(batches, num_batches, label) if self.console.is_terminal else batches
+        return (
+            self._with_bar(batches, num_batches, label)
+            if self.console.is_terminal and not self.console.quiet
+            else batches
+        )
 
     def _with_bar(self, batches: Iterable[T], num_batches: int, label: str) -> Iterator[T]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,23 +1,30 @@
 """A config made real: its data, its network, its machine; and what can be done with them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from cnncli.analysis.tencrop import TenCrop
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import Document
-from cnncli.config.schema import Config
+from cnncli.config.schema import Config, option_fields
 from cnncli.config.validation import validate, validate_options
-from cnncli.datasets import Source, Split, SplitName
+from cnncli.datasets import Images, Pictures, Split, SplitName
 from cnncli.errors import CheckpointError, ConfigError, DataError
+from cnncli.pipeline import cache
 from cnncli.pipeline.augment import Augment
-from cnncli.pipeline.plan import hold_out
+from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.resident import ResidentLoader
+from cnncli.pipeline.streaming import StreamingLoader
+from cnncli.pipeline.transforms import Transforms
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
-from cnncli.runtime import Runtime, choose_runtime
+from cnncli.runtime import Runtime, choose_runtime, cores_a_rank
+from cnncli.splits import Splits
 from cnncli.training.loop import evaluate
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
@@ -28,119 +35,135 @@ class Experiment:
     """What a config stands for. ``config`` is settled: nothing is left that data or machine decide."""
 
     config: Config
-    source: Source
+    splits: Splits
     preprocess: Preprocess
     runtime: Runtime
+    note: Callable[[str], None] = lambda text: None  # where to say what takes long or writes outside the run
 
     @classmethod
-    def prepare(cls, config: Config) -> "Experiment":
+    def prepare(cls, config: Config, note: Callable[[str], None] = lambda text: None) -> "Experiment":
         """Find out what the config leaves open, and write it into a copy; reads no image.
 
         Raises ``ConfigError`` where model and data contradict each other, ``MachineError`` for an absent device.
         """
         config = config.model_copy(deep=True)
         source = DATASETS.get(config.data.name)(**config.data.options)
-        _settle_data(config, source)
-        _settle_model(config, source)
+        splits = Splits(source, config)
+        _settle_data(config, splits)
+        _settle_model(config, splits)
+        preprocess = _preprocess(config)
+        _settle_reading(config, splits, preprocess)
         wanted = config.runtime
         runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
         wanted.device, wanted.threads = str(runtime.device), runtime.threads
         wanted.memory_format = runtime.memory_format
-        assert config.data.mean is not None
-        assert config.data.std is not None
-        preprocess = Preprocess(source.image_size, source.channels, tuple(config.data.mean), tuple(config.data.std))
-        return cls(config, source, preprocess, runtime)
+        return cls(config, splits, preprocess, runtime, note)
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: Checkpoint, data: Path | None = None, device: str | None = None) -> "Experiment":
-        """Return what a checkpoint was trained with, but on the images of ``data`` (.npz) or another device.
+    def of_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        data: Path | None = None,
+        device: str | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> "Experiment":
+        """Return what a checkpoint was trained with, but on the images of ``data`` (.npz, a folder) or another device.
 
-        Raises ``DataError`` where the images are not of the size that the network takes.
+        Raises ``DataError`` where arrays are not of the size that the network takes.
         """
         try:
             config = validate(Document("the checkpoint's config", checkpoint.config))
         except ConfigError as error:
             raise CheckpointError(f"this cnncli does not understand {error}") from None
-        if data is None:
-            source = DATASETS.get(config.data.name)(**config.data.options)
-        else:
-            source = DATASETS.get("npz")(**{"path": str(data.absolute())})
-            config.data.limit, config.data.validation = None, 0.0
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
-        if (source.channels, source.image_size) != (preprocess.channels, preprocess.size):
-            raise DataError(
-                f"the images are {source.channels}×{source.image_size}×{source.image_size}, but the network takes"
-                f" {preprocess.channels}×{preprocess.size}×{preprocess.size}"
-            )
+        if data is None:
+            splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, checkpoint.held_out)
+        else:
+            splits = _splits_of(data, config)
+        source = splits.source
+        if source.image_size is not None and data is not None:
+            given = (source.channels, source.image_size)
+            if given != (preprocess.channels, preprocess.side):
+                raise DataError(
+                    f"the images are {given[0]}×{given[1]}×{given[1]}, but the network takes"
+                    f" {preprocess.channels}×{preprocess.side}×{preprocess.side}"
+                )
         wanted = config.runtime
         if device is None or device == wanted.device:
             runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
         else:
             runtime = choose_runtime(device, wanted.precision)
-        return cls(config, source, preprocess, runtime)
+        return cls(config, splits, preprocess, runtime, note)
 
     def build_model(self) -> nn.Module:
         """Return the network with first weights drawn from ``train.seed``, in its place on the device."""
         torch.manual_seed(self.config.train.seed)
         return self.runtime.place(MODELS.get(self.config.model.name)(**self.config.model.options))
 
-    def build_criterion(self) -> nn.Module:
-        """Return the loss, on the device."""
-        loss = self.config.loss
-        return LOSSES.get(loss.name)(**loss.options).to(self.runtime.device)
+    def build_criterion(self, labels: torch.Tensor | None = None) -> nn.Module:
+        """Return the loss, on the device; ``labels`` int64 [N] of the images to train on balance its class weights."""
+        loss, given = self.config.loss, {}
+        if labels is not None and loss.options.get("class_weights") == "balanced":
+            given["class_counts"] = labels.bincount(minlength=len(self.splits.classes))
+        return LOSSES.get(loss.name)(**given, **loss.options).to(self.runtime.device)
 
-    def build_state(self, num_images: int) -> TrainState:
-        """Return the state before the first step of training on ``num_images``."""
+    def build_state(self, loader: Loader) -> TrainState:
+        """Return the state before the first step of training on the images of ``loader``."""
         config = self.config
         model = self.build_model()
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = OPTIMIZERS.get(config.optimizer.name)(trained, **config.optimizer.options)
-        steps_per_epoch = -(-num_images // config.train.batch_size)
+        steps_per_epoch = loader.num_batches
         total_steps = steps_per_epoch * config.train.epochs
         schedule = SCHEDULES.get(config.schedule.name)(total_steps, steps_per_epoch, **config.schedule.options)
         schedule.warmup_steps = round(config.schedule.warmup_epochs * steps_per_epoch)
-        return TrainState(
-            model, self.build_criterion(), optimizer, schedule, self.runtime, config.train.clip_norm, config.train.ema
-        )
+        criterion = self.build_criterion(loader.labels)
+        return TrainState(model, criterion, optimizer, schedule, self.runtime, config.train.clip_norm, config.train.ema)
 
-    def load_train_and_val(self) -> tuple[Split, Split | None]:
-        """Read the images to train on, and those to validate on: the data set's own, or held out, or ``None``."""
-        data = self.config.data
-        whole = self._load("train")
-        if "val" in self.source.splits:
-            return whole, self._load("val")
-        if data.validation == 0:
-            return whole, None
-        kept, held = hold_out(whole.labels, data.validation, self.config.train.seed)
-        if not len(kept):
-            problem = f"leaves none of {len(whole)} images to train on, as it takes at least one of each class"
-            raise self.config.error(("data", "validation"), problem)
-        return Split(whole.images[kept], whole.labels[kept]), Split(whole.images[held], whole.labels[held])
-
-    def load_split(self, name: SplitName) -> Split | None:
-        """Read one split as training sees it; ``None`` if there is none of that name."""
-        if name == "test":
-            return self._load("test") if "test" in self.source.splits else None
-        train, val = self.load_train_and_val()
-        return train if name == "train" else val
-
-    def train_loader(self, split: Split) -> ResidentLoader:
+    def train_loader(self) -> Loader:
         """Return the loader that shuffles and augments."""
-        config = self.config
-        augment = Augment(config.augment.shift, config.augment.padding, config.augment.flip)
-        return ResidentLoader(split, self.preprocess, self.runtime, config.train.batch_size, config.train.seed, augment)
+        data, train, augment = self.config.data, self.config.train, _augment(self.config)
+        classes = len(self.splits.classes)
+        recipe = Recipe(self.preprocess, train.batch_size, train.seed, augment, data.sampling, classes)
+        images = self.splits.load("train")
+        assert images is not None
+        transforms = _transforms(self.config)
+        kept, skipped = self._kept(images, may_shrink=True)
+        if isinstance(kept, Split) and transforms is None:
+            return ResidentLoader(kept, recipe, self.runtime, skipped)
+        assert data.workers != "auto"
+        return StreamingLoader(kept, recipe, self.runtime, data.workers, data.on_error, transforms, may_shrink=True)
 
-    def eval_loader(self, split: Split) -> ResidentLoader:
-        """Return the loader that evaluation uses."""
-        return ResidentLoader(split, self.preprocess, self.runtime, self.config.train.eval_batch_size)
+    def eval_loader(self, name: SplitName, ahead: bool = False) -> Loader | None:
+        """Return the loader that evaluation uses of a split; ``None`` if there is none of that name.
 
-    def score(self, checkpoint: Checkpoint, split: Split) -> Metrics:
-        """Evaluate a checkpoint on a split whose labels are those of this experiment's data set."""
+        With ``ahead`` it is read several times, and ahead of each.
+        """
+        if (images := self.splits.load(name)) is None:
+            return None
+        data, recipe = self.config.data, Recipe(self.preprocess, self.config.train.eval_batch_size)
+        kept, skipped = self._kept(images, may_shrink=False)
+        if isinstance(kept, Split):
+            return ResidentLoader(kept, recipe, self.runtime, skipped)
+        assert data.workers != "auto"
+        return StreamingLoader(kept, recipe, self.runtime, data.workers, data.on_error, ahead=ahead)
+
+    def score(self, checkpoint: Checkpoint, loader: Loader, ten_crop: bool = False) -> Metrics:
+        """Evaluate a checkpoint on images whose classes are those of this experiment's data set.
+
+        With ``ten_crop`` the network sees five places of the canvas and their mirror images, and their mean counts.
+        """
         model = self.runtime.place(checkpoint.build())
-        labels = _renumbered(split.labels, self.source.classes, checkpoint.classes)
-        loader = self.eval_loader(Split(split.images, labels))
-        with self.runtime.memory_guard(loader.batch_size):
-            return evaluate(model, self.build_criterion(), loader.in_order(), self.runtime)
+        if ten_crop:
+            if self.preprocess.side == self.preprocess.size:
+                raise ConfigError(
+                    f"ten crops of {self.preprocess.size} pixels need a larger data.canvas to be taken from,"
+                    " which this network was not trained with"
+                )
+            model = TenCrop(model, self.preprocess.size)
+        loader.labels = _renumbered(loader.labels, self.splits.classes, checkpoint.classes)
+        with self.runtime.memory_guard(loader.recipe.batch_size):
+            return evaluate(model, self.build_criterion(), loader.in_order(canvases=ten_crop), self.runtime)
 
     def checkpoint(self, state: TrainState) -> Checkpoint:
         """Return all that a file should hold of a run at this moment."""
@@ -148,42 +171,129 @@ class Experiment:
             model=self.config.model.name,
             options=self.config.model.options,
             weights=state.evaluated_model.state_dict(),
-            classes=list(self.source.classes),
+            classes=list(self.splits.classes),
             preprocess=self.preprocess.to_dict(),
             config=self.config.model_dump(),
             state=state.state_dict(),
+            held_out=self.splits.held_out_names(),
         )
 
-    def _load(self, split: SplitName) -> Split:
-        if split not in self.source.splits:
-            raise DataError(f"the data have no {split} split; they have {' and '.join(self.source.splits)}")
-        loaded = self.source.load(split, self.config.data.limit)
-        if not len(loaded):
-            raise DataError(f"the {split} split holds no images")
-        return loaded
+    def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, int]:
+        """Return the canvases of images where they are to be kept, or else the pictures; and how many are broken."""
+        data = self.config.data
+        if not isinstance(images, Pictures):
+            return Split(self.preprocess.fit(images.images), images.labels), 0
+        if data.cache == "off":
+            return images, 0
+        assert data.workers != "auto"
+        keeper = cache.Cache(self.preprocess, data.workers, data.on_error, self.note)
+        if data.cache == "memory":
+            split = keeper.in_memory(images, may_shrink)
+        else:
+            if self.runtime.prepares:
+                keeper.on_disk(images, may_shrink)
+            self.runtime.wait_for_all()
+            split = keeper.on_disk(images, may_shrink)
+        if not len(split):
+            raise DataError("none of the pictures can be read")
+        return split, len(images) - len(split)
 
 
-def _settle_data(config: Config, source: Source) -> None:
-    """Take mean and standard deviation from the data set where the config has none."""
+def _splits_of(data: Path, config: Config) -> Splits:
+    """Return the splits of other images than those a config names: an .npz file or a folder of pictures.
+
+    A folder without splits is a test split as a whole.
+    """
+    config.data.limit = config.data.classes = None
+    config.data.validation = config.data.test = 0.0
+    if not data.is_dir():
+        return Splits(DATASETS.get("npz")(**{"path": str(data.absolute())}), config)
+    source: Any = DATASETS.get("image_folder")(**{"root": str(data.absolute())})
+    if source.is_one_tree:
+        source.call_it("test")
+    return Splits(source, config)
+
+
+def _augment(config: Config) -> Augment:
+    fields = config.augment.model_dump(exclude={"transforms"})
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    return Augment(**values)
+
+
+def _transforms(config: Config) -> Transforms | None:
+    specs = [spec.model_dump() for spec in config.augment.transforms]
+    return Transforms(specs) if specs else None
+
+
+def _preprocess(config: Config) -> Preprocess:
     data = config.data
-    if config.augment.shift >= source.image_size:
-        raise config.error(("augment", "shift"), f"must be below the {source.image_size} pixels of a side")
-    if "val" not in source.splits and data.validation == 0 and config.train.report == "best":
-        raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
+    assert data.size is not None
+    assert data.channels is not None
+    assert data.mean is not None
+    assert data.std is not None
+    red, green, blue = data.background
+    mean, std = tuple(data.mean), tuple(data.std)
+    return Preprocess(data.size, data.channels, mean, std, data.canvas or data.size, data.resize, (red, green, blue))
+
+
+def _settle_data(config: Config, splits: Splits) -> None:
+    """Settle size, colour and normalisation by the data, or where they leave it open, by the network."""
+    data, augment, source = config.data, config.augment, splits.source
+    usual = option_fields(MODELS.get(config.model.name)).get("image_size", (None, None))[1]
+    asked = config.model.options.get("image_size") if "image_size" in config.model.model_fields_set else None
+    data.size = data.size or source.image_size or asked or usual
+    if data.size is None:
+        raise config.error(("data", "size"), "is needed: the pixels a side that the network sees")
+    data.canvas = data.canvas or data.size
+    if data.canvas < data.size:
+        raise config.error(("data", "canvas"), f"is {data.canvas}, less than the {data.size} of data.size")
+    own_channels = source.channels or 3
+    channels = data.channels = data.channels or own_channels
+    if source.channels is None and channels not in (1, 3):
+        raise config.error(("data", "channels"), f"must be 1 (grey) or 3 (colour) for pictures, got {channels}")
+    if channels != own_channels and (own_channels not in (1, 3) or channels not in (1, 3)):
+        raise config.error(("data", "channels"), f"images of {own_channels} channels cannot be made grey or colour")
     for key, own in (("mean", source.mean), ("std", source.std)):
         given = getattr(data, key)
         if given is None:
-            setattr(data, key, list(own))
-        elif len(given) != source.channels:
-            raise config.error(
-                ("data", key), f"{len(given)} values, but images of {data.name} have {source.channels} channels"
-            )
+            setattr(data, key, list(own) if len(own) == channels else [sum(own) / len(own)] * channels)
+        elif len(given) != channels:
+            problem = f"{len(given)} values, but images of {data.name} have {channels} channels"
+            raise config.error(("data", key), problem)
+    if augment.shift >= data.size:
+        raise config.error(("augment", "shift"), f"must be below the {data.size} pixels of a side")
+    if augment.crop and data.canvas == data.size:
+        raise config.error(("augment", "crop"), "needs a data.canvas larger than data.size to take crops from")
+    for key in ("saturation", "hue", "pca"):
+        if getattr(augment, key) and data.channels != 3:
+            raise config.error(("augment", key), f"changes colours, but images of {data.name} have none here")
+    if "val" not in splits.names and config.train.report == "best":
+        raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
 
 
-def _settle_model(config: Config, source: Source) -> None:
+def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess) -> None:
+    """Settle how pictures are read and kept, and try the transforms."""
+    data = config.data
+    if data.workers == "auto":
+        data.workers = cores_a_rank()
+    if data.cache == "auto":
+        data.cache = "off"
+        crops_pictures = config.augment.resized_crop and preprocess.side == preprocess.size
+        if splits.source.image_size is None and not crops_pictures:
+            num_pictures = sum(len(images) for name in splits.names if (images := splits.load(name)))
+            data.cache = cache.choose(num_pictures, preprocess)
+    try:
+        if (transforms := _transforms(config)) is not None:
+            transforms(torch.zeros(preprocess.channels, preprocess.side, preprocess.side, dtype=torch.uint8), 0)
+    except Exception as error:  # of torchvision, on a picture that is not of its kind
+        raise config.error(("augment", "transforms"), str(error)) from None
+
+
+def _settle_model(config: Config, splits: Splits) -> None:
     """Take the network's sizes from the data set; ``ConfigError`` on a conflict or where they don't fit."""
     section = config.model
-    sizes = {"num_classes": len(source.classes), "in_channels": source.channels, "image_size": source.image_size}
+    data = config.data
+    sizes = {"num_classes": len(splits.classes), "in_channels": data.channels, "image_size": data.size}
     for key, size in sizes.items():
         if key in section.model_fields_set and getattr(section, key) != size:
             raise config.error(("model", key), f"is {getattr(section, key)}, but {config.data.name} has {size}")

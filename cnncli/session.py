@@ -18,7 +18,7 @@ from cnncli.errors import CheckpointError, Interrupted, Terminated
 from cnncli.experiment import Experiment
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
-from cnncli.pipeline.resident import ResidentLoader
+from cnncli.pipeline.loader import Loader
 from cnncli.run import Run
 from cnncli.training.loop import EpochRecord, StepRecord, Watch, evaluate, fit, train_one_epoch
 from cnncli.training.meters import Metrics
@@ -28,6 +28,7 @@ SECONDS_BETWEEN_DRAWINGS = 10
 
 # What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
 MAY_CHANGE = {
+    *("data.workers", "data.cache"),
     *("runtime.device", "runtime.threads", "runtime.memory_format"),
     *("train.log_every", "train.output", "train.name"),
 }
@@ -55,7 +56,7 @@ class Session:
 
     def __init__(self, experiment: Experiment, run: Run, display: Display) -> None:
         self.experiment, self.run, self.display = experiment, run, display
-        self.config = experiment.config
+        self.config, self.runtime = experiment.config, experiment.runtime
         self.history: list[dict[str, Any]] = []
         self._drawn = 0.0  # when
 
@@ -66,17 +67,15 @@ class Session:
         """
         started = time.perf_counter()
         experiment, settings = self.experiment, self.config.train
-        train_split, val_split = experiment.load_train_and_val()
-        judged = experiment.load_split("test") if settings.validate_on == "test" else val_split
-        loader = experiment.train_loader(train_split)
-        validation = experiment.eval_loader(judged) if judged is not None else None
+        loader = experiment.train_loader()
+        validation = experiment.eval_loader(settings.validate_on, ahead=True)
         watch = Watch(settings.log_every, self._log_step, self.display.follow)
-        with experiment.runtime.memory_guard(settings.batch_size):
-            state = experiment.build_state(loader.num_images)
+        with self.runtime.memory_guard(settings.batch_size):
+            state = experiment.build_state(loader)
             self._begin(state, resumed)
             self._introduce(state, loader, validation)
             try:
-                for record in fit(state, loader, validation, settings.epochs, watch):
+                for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
                     self._end_epoch(state, record)
                 self._draw()
                 test = self._test()
@@ -94,35 +93,43 @@ class Session:
 
     def _begin(self, state: TrainState, resumed: Checkpoint | None) -> None:
         """Save the state before the first step, or take it back from where the run was stopped."""
-        if resumed is None:
+        if resumed is not None:
+            state.load_state_dict(resumed.state)
+            self.history = self.runtime.from_main(lambda: self.run.cut(state.epoch, state.steps))
+        elif self.runtime.is_main:
             repeat = f"# Repeat this run: cnn train --config {self.run.config}\n"
             self.run.config.write_text(repeat + dump(self.config.model_dump()), encoding="utf-8")
             checkpoints.save(self.experiment.checkpoint(state), self.run.last)
-        else:
-            state.load_state_dict(resumed.state)
-            self.history = self.run.cut(state.epoch, state.steps)
-        self.run.write_environment(_environment(self.experiment))
+        if self.runtime.is_main:
+            self.run.write_environment(_environment(self.experiment))
 
-    def _introduce(self, state: TrainState, loader: ResidentLoader, validation: ResidentLoader | None) -> None:
-        config, runtime = self.config, self.experiment.runtime
+    def _introduce(self, state: TrainState, loader: Loader, validation: Loader | None) -> None:
+        config, runtime = self.config, self.runtime
         num_parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
         what = "to test" if config.train.validate_on == "test" else "to validate"
         images = f"{loader.num_images:,} images to train"
         images += f", {validation.num_images:,} {what}" if validation else ""
+        ranks = f"{runtime.world_size} processes on " if runtime.world_size > 1 else ""
         threads = f" with {runtime.threads} threads" if runtime.device.type == "cpu" else ""
         self.display.note(
             f"{config.model.name}, {num_parameters:,} parameters; {config.data.name}, {images};"
-            f" {runtime.device}{threads}, {runtime.precision}; {self.run.path}"
+            f" {ranks}{runtime.device}{threads}, {runtime.precision}; {self.run.path}"
         )
         if state.epoch:
             self.display.note(f"resumed after epoch {state.epoch}, step {state.steps:,}")
 
     def _log_step(self, record: StepRecord) -> None:
-        self.run.log_step(asdict(record))
+        if self.runtime.is_main:
+            self.run.log_step(asdict(record))
 
     def _end_epoch(self, state: TrainState, record: EpochRecord) -> None:
         """Note an epoch, save what is due, and draw now and then."""
-        self.history.append(_row(record, self.config.train.validate_on))
+        self.history.append(_row(record, self.config))
+        if self.runtime.is_main:
+            self._note_epoch(state)
+        self.display.epoch(self.history[-1], self.config.train.epochs)
+
+    def _note_epoch(self, state: TrainState) -> None:
         self.run.log_epoch(self.history[-1])
         improved = best_row(self.history) is self.history[-1]
         last = state.epoch == self.config.train.epochs
@@ -130,21 +137,22 @@ class Session:
             checkpoints.save(self.experiment.checkpoint(state), self.run.last)
         if improved:
             checkpoints.link(self.run.last, self.run.best)
-        self.display.epoch(self.history[-1], self.config.train.epochs)
         if not last and time.perf_counter() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
             self._draw()
 
     def _draw(self) -> None:
+        if not self.runtime.is_main:
+            return
         draw_curves({self.run.path.name: self.history}, self.run.curves)
         self._drawn = time.perf_counter()
 
     def _test(self) -> dict[str, Any] | None:
         """Score the checkpoint that ``train.report`` names on the test split, once, as ``cnn eval`` would."""
-        split = self.experiment.load_split("test")
-        if split is None:
+        loader = self.experiment.eval_loader("test")
+        if loader is None:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
-        metrics = self.experiment.score(checkpoints.load(path), split)
+        metrics = self.experiment.score(self.runtime.from_main(lambda: checkpoints.load(path)), loader)
         return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
 
     def _stopped(self, stop: BaseException) -> Interrupted | Terminated:
@@ -155,21 +163,20 @@ class Session:
 
 def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
     """Take one training step and score one batch of each other split; write nothing."""
-    train_split, val_split = experiment.load_train_and_val()
-    loader = experiment.train_loader(train_split)
+    loader = experiment.train_loader()
     result: dict[str, Any] = {"dry_run": True}
     with experiment.runtime.memory_guard(experiment.config.train.batch_size):
-        state = experiment.build_state(loader.num_images)
+        state = experiment.build_state(loader)
         watch = Watch(1, lambda record: None, display.follow)
         first = [next(loader.epoch(0))]
-        result["train"] = _tried(loader, first, train_one_epoch(state, first, watch))
-        for name, split in (("val", val_split), ("test", experiment.load_split("test"))):
+        accumulate = experiment.config.train.accumulate
+        result["train"] = _tried(loader, first, train_one_epoch(state, first, watch, accumulate))
+        for name in ("val", "test"):
             result[name] = None
-            if split is not None:
-                loader = experiment.eval_loader(split)
-                first = [next(loader.in_order())]
+            if (scored := experiment.eval_loader(name)) is not None:
+                first = [next(scored.in_order())]
                 metrics = evaluate(state.evaluated_model, state.criterion, first, experiment.runtime)
-                result[name] = _tried(loader, first, metrics)
+                result[name] = _tried(scored, first, metrics)
     return result
 
 
@@ -193,10 +200,12 @@ def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     return max(validated, key=lambda row: (row["val"]["accuracy"], -row["val"]["loss"]), default=None)
 
 
-def _row(record: EpochRecord, validate_on: str) -> dict[str, Any]:
+def _row(record: EpochRecord, config: Config) -> dict[str, Any]:
     """Return an epoch as history.jsonl has it: scores on the test split are never called val."""
-    row = asdict(record)
+    row, validate_on = asdict(record), config.train.validate_on
     del row["validation"]
+    if config.data.on_error != "skip":
+        del row["num_skipped"]
     scores = _measured(record.validation) if record.validation else None
     row |= {"train": _measured(record.train), "val": scores if validate_on == "val" else None}
     return row | ({"test": scores} if validate_on == "test" else {})
@@ -206,7 +215,7 @@ def _measured(metrics: Metrics) -> dict[str, Any]:
     return {"loss": metrics.loss, "accuracy": metrics.accuracy}
 
 
-def _tried(loader: ResidentLoader, batches: list[Batch], metrics: Metrics) -> dict[str, Any]:
+def _tried(loader: Loader, batches: list[Batch], metrics: Metrics) -> dict[str, Any]:
     return {**_measured(metrics), "num_images": loader.num_images, "batch": list(batches[0].images.shape)}
 
 

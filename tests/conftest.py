@@ -22,6 +22,12 @@ def two_threads_at_most() -> Any:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep caches out of the home directory."""
+    monkeypatch.setenv("CNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def tiny_npz(tmp_path: Path) -> Path:
     """Write 60 train and 20 test images [12, 12], four classes told apart by the brightest quarter."""

@@ -152,9 +152,9 @@ def test_the_test_repeats_what_evaluating_the_checkpoint_says(tiny_config: Path,
     _, result = trained(prepared(tiny_config, "train.ema=0.5"), tmp_path)
     checkpoint = checkpoints.load(result["test"]["checkpoint"])
     experiment = Experiment.of_checkpoint(checkpoint)
-    split = experiment.load_split("test")
-    assert split is not None
-    metrics = experiment.score(checkpoint, split)
+    loader = experiment.eval_loader("test")
+    assert loader is not None
+    metrics = experiment.score(checkpoint, loader)
     assert (metrics.loss, metrics.accuracy) == (result["test"]["loss"], result["test"]["accuracy"])
 
 
@@ -165,9 +165,9 @@ def test_the_best_checkpoint_has_the_scores_of_the_best_epoch(tiny_config: Path,
     checkpoint = checkpoints.load(run.best)
     assert checkpoint.state["progress"]["epoch"] == result["best"]["epoch"]
     experiment = Experiment.of_checkpoint(checkpoint)
-    split = experiment.load_split("val")
-    assert split is not None
-    assert experiment.score(checkpoint, split).loss == result["best"]["val"]["loss"]
+    loader = experiment.eval_loader("val")
+    assert loader is not None
+    assert experiment.score(checkpoint, loader).loss == result["best"]["val"]["loss"]
 
 
 def test_validating_on_test_is_never_called_val(tiny_config: Path, tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_other_images_are_scored_with_classes_matched_by_name(
     np.savez(turned, test_images=images, test_labels=3 - labels, classes=np.array(["3", "2", "1", "0"]))
     checkpoint = checkpoints.load(run.best)
     experiment = Experiment.of_checkpoint(checkpoint, data=turned)
-    split = experiment.load_split("test")
-    assert split is not None
-    metrics = experiment.score(checkpoint, split)
+    loader = experiment.eval_loader("test")
+    assert loader is not None
+    metrics = experiment.score(checkpoint, loader)
     assert (metrics.accuracy, metrics.loss) == (result["test"]["accuracy"], result["test"]["loss"])
 
 

@@ -14,7 +14,12 @@ def add_to(app: typer.Typer) -> None:
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, such as runs/lenet5/checkpoints/best.pt.")],
     split: Annotated[Literal["test", "val", "train"], typer.Option(help="The images to score.")] = "test",
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="An .npz file to score instead.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="An .npz file or a folder of pictures to score.")
+    ] = None,
+    ten_crop: Annotated[
+        bool, typer.Option("--ten-crop", help="Average over corners, middle and mirror images, as AlexNet's paper.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -23,16 +28,21 @@ def evaluate(
     Example: cnn eval runs/lenet5/checkpoints/best.pt --split val
     """
     from cnncli.checkpoint import load
-    from cnncli.display import print_json, print_text
+    from cnncli.display import Display, print_json, print_text
     from cnncli.errors import DataError
     from cnncli.experiment import Experiment
 
-    loaded = load(checkpoint)
-    experiment = Experiment.of_checkpoint(loaded, data, device)
-    images = experiment.load_split(split)
-    if images is None:
-        raise DataError(f"there is no {split} split: the run was trained without one")
-    metrics = experiment.score(loaded, images)
+    loaded, display = load(checkpoint), Display()
+    experiment = Experiment.of_checkpoint(loaded, data, device, display.note)
+    loader = experiment.eval_loader(split)
+    if loader is None:
+        has = " and ".join(experiment.splits.names)
+        raise DataError(
+            f"there is no {split} split: {'the run was trained without one' if data is None else data}; there is {has}"
+        )
+    metrics = experiment.score(loaded, loader, ten_crop)
+    if not experiment.runtime.is_main:
+        return
     result: dict[str, Any] = {
         "checkpoint": str(checkpoint),
         "split": split,

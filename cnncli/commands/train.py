@@ -1,6 +1,7 @@
 """``cnn train``."""
 
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -51,24 +52,27 @@ def train(
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
     )
-    experiment = Experiment.prepare(load_config(run.config if run else str(config), sets or (), flags))
     display = Display()
+    experiment = Experiment.prepare(load_config(run.config if run else str(config), sets or (), flags), display.note)
     if dry_run:
         result = session.dry_run(experiment, display)
-        print_json(result) if json else print_text(_dry_summary(result))
+        if experiment.runtime.is_main:
+            print_json(result) if json else print_text(_dry_summary(result))
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is a run to leave whole
     signal.signal(signal.SIGTERM, _terminate)
     checkpoint = None
     if run is not None:
-        checkpoint = load(run.last)
+        last = run.last
+        checkpoint = experiment.runtime.from_main(lambda: load(last))
         session.check_resume(experiment.config, checkpoint)
     else:
         settled = experiment.config.train
-        run = Run.create(Path(settled.output), settled.name or "run")
-    with run.locked():
+        run = experiment.runtime.from_main(lambda: Run.create(Path(settled.output), settled.name or "run"))
+    with run.locked() if experiment.runtime.is_main else nullcontext():
         result = session.Session(experiment, run, display).train(checkpoint)
-    print_json(result) if json else print_text(_summary(result, run))
+    if experiment.runtime.is_main:
+        print_json(result) if json else print_text(_summary(result, run))
 
 
 def _terminate(signal_number: int, frame: object) -> NoReturn:

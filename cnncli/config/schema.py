@@ -6,7 +6,7 @@ keywords of its signature.
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
 
@@ -22,6 +22,8 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "loss": LOSSES,
 }
 
+Side = Annotated[int, Field(ge=1, le=4096)]
+Share2 = Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)]
 PerChannel = Annotated[list[float], Field(min_length=1, max_length=64)]
 
 
@@ -39,36 +41,101 @@ class NamedSection(Section):
     @property
     def options(self) -> dict[str, Any]:
         """What belongs to the named thing alone: the arguments to build it with."""
-        common = type(self).__mro__[1].model_fields  # type: ignore[attr-defined]  # of the class that was extended
-        return {key: value for key, value in self if key not in common}
+        return {key: value for key, value in self if key in self._own}
+
+    _own: ClassVar[frozenset[str]] = frozenset()  # the names of those options
 
 
 class Data(NamedSection):
-    """Where images come from, and how they are split and scaled."""
+    """Where images come from, and how they are split, scaled and read."""
 
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """images of each class and split that are read, for trying things out; null for all"""
+    classes: Annotated[list[str], Field(min_length=1, max_length=100_000)] | None = None
+    """the classes, in the order of their labels; others are left out; null for all, in the data set's order"""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """share of the training images held out, where the data set has no validation split of its own; 0 for none"""
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share of the training images held out to test on, where the data set has no test split of its own"""
+    size: Side | None = None
+    """pixels a side that the network sees; null for the images' own, or the network's usual size for pictures"""
+    canvas: Side | None = None
+    """pixels a side that pictures are brought to, the middle of which is seen; null for as many as size"""
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    """how pictures become square: their sides are scaled apart, the middle is kept, or the background is added"""
+    channels: Annotated[int, Field(ge=1, le=64)] | None = None
+    """1 for grey, 3 for colour; null for the images' own, or 3 for pictures"""
+    background: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)] = [
+        255,
+        255,
+        255,
+    ]
+    """red, green and blue that show where a picture is transparent or padded"""
     mean: PerChannel | None = None
-    """per channel, of pixels scaled to [0, 1], subtracted from each; null for the data set's own"""
+    """per channel, of pixels scaled to [0, 1], subtracted from each; null for the data set's own; 0 to scale only"""
     std: Annotated[list[Annotated[float, Field(ge=1e-4)]], Field(min_length=1, max_length=64)] | None = None
     """per channel, of pixels scaled to [0, 1], by which each is divided; null for the data set's own"""
+    cache: Literal["auto", "memory", "disk", "off"] = "auto"
+    """where decoded pictures are kept: auto takes disk where all fit in a quarter of the memory, else off"""
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = "auto"
+    """processes that read pictures; auto for one a core, 0 for none"""
+    on_error: Literal["fail", "skip"] = "fail"
+    """what a picture that cannot be read does: ends the run, with all of them listed, or is left out and counted"""
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    """balanced: an epoch shows as many images of each class, those of small ones several times"""
 
 
 class Model(NamedSection):
     """The network. Its sizes are those of the data; they need not be stated."""
 
 
-class Augment(Section):
-    """What happens to training images, to each with its own draw."""
+class Transform(BaseModel):
+    """A transform of torchvision.transforms.v2; its other keys are the keywords of that class."""
 
+    model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
+    name: str
+    """a class of torchvision.transforms.v2"""
+
+
+class Augment(Section):
+    """What happens to training images, to each with its own draw; from top to bottom."""
+
+    transforms: list[Transform] = []
+    """transforms of torchvision.transforms.v2, by name, each image on its own in a worker process"""
+    crop: bool = False
+    """take data.size pixels from a random place of data.canvas, not its middle"""
+    resized_crop: Share2 | None = None
+    """smallest and largest share of the area that a random crop takes before it is scaled, such as [0.08, 1.0]"""
+    aspect: Annotated[list[Annotated[float, Field(gt=0, le=100)]], Field(min_length=2, max_length=2)] = [0.75, 4 / 3]
+    """narrowest and widest aspect, width over height, of resized_crop"""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """degrees by which an image is turned at most, either way"""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share by which an image is made larger or smaller at most"""
+    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
+    """degrees by which an image is slanted at most, either way"""
     shift: Annotated[int, Field(ge=0, le=512)] = 0
     """pixels by which an image is moved at most, either way (the same as padding it by as many and cropping)"""
     padding: Literal["zeros", "edge", "reflect"] = "zeros"
-    """what fills the room that a shifted image leaves: black, its outermost pixels, its mirror image"""
+    """what fills the room that a moved image leaves: black, its outermost pixels, its mirror image"""
     flip: bool = False
     """mirror every second image, left to right"""
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """share by which an image is made lighter or darker at most"""
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """share by which contrast grows or shrinks at most"""
+    saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """share by which colours become stronger or weaker at most"""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """part of the circle of hues by which colours are turned at most, either way"""
+    pca: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """deviation of a colour added along ImageNet's principal components; AlexNet has 0.1"""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """share of the images of which a rectangle is erased"""
+    mixup: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """alpha of Beta(alpha, alpha), from which the share of another image that is blended in is drawn; 0 for none"""
+    cutmix: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """alpha of Beta(alpha, alpha), from which the share that is pasted from another image is drawn; 0 for none"""
 
 
 class Train(Section):
@@ -77,9 +144,11 @@ class Train(Section):
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """passes over the training images"""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
-    """images a step"""
+    """images a step, of all processes together"""
     eval_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """images at a time in evaluation, where nothing is kept for a backward pass"""
+    accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """parts that a batch is computed in, one after the other, to need less memory; the update is the same"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """decides the first weights, the held-out images, the order, and every draw"""
     validate_on: Literal["val", "test"] = "val"
@@ -176,8 +245,11 @@ def section_for(section: str, name: str) -> type[NamedSection]:
     fields = option_fields(thing)
     default = name if base.model_fields["name"].default == name else ...
     about = (inspect.getdoc(thing) or "").partition("\n")[0]
+    own = frozenset(fields)
     fields["name"] = (Literal[name], Field(default, description=about))
-    return create_model(f"{base.__name__}_{name}", __base__=base, **fields)
+    extended: type[NamedSection] = create_model(f"{base.__name__}_{name}", __base__=base, **fields)
+    extended._own = own
+    return extended
 
 
 def section_class(section: str) -> Any:

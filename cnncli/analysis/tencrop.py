@@ -1,0 +1,31 @@
+"""Ten views of an image and their mean, as AlexNet was scored."""
+
+from torch import Tensor, nn
+
+
+class TenCrop(nn.Module):
+    """Averages a network's probabilities over the four corners and the middle of an image, and their mirror images.
+
+    Krizhevsky et al. 2012, section 4.1.
+    """
+
+    def __init__(self, model: nn.Module, size: int) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+
+    def forward(self, canvases: Tensor) -> Tensor:
+        """Map canvases [B, C, S, S] to logarithms of the mean probabilities [B, num_classes]."""
+        total: Tensor | None = None
+        for view in ten_views(canvases, self.size):
+            probabilities = self.model(view).float().softmax(1)
+            total = probabilities if total is None else total + probabilities
+        assert total is not None
+        return (total / 10).log()
+
+
+def ten_views(canvases: Tensor, size: int) -> list[Tensor]:
+    """Return five crops [B, C, size, size] of canvases, then their mirror images."""
+    far = canvases.shape[-1] - size
+    places = [(0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)]
+    crops = [canvases[..., top : top + size, left : left + size] for top, left in places]
+    return crops + [crop.flip(-1) for crop in crops]
