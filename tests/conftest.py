@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the checkout, where there is one
 
@@ -42,6 +43,43 @@ def tiny_npz(tmp_path: Path) -> Path:
         arrays |= {f"{split}_images": images, f"{split}_labels": labels}
     path = tmp_path / "tiny.npz"
     np.savez(path, **arrays)
+    return path
+
+
+PictureFolder = Callable[..., Path]
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> PictureFolder:
+    """Return a function that writes smooth pictures, one folder a class, told apart by which half is bright."""
+
+    def write(*splits: str, per_class: int = 8, kind: str = "jpg", size: tuple[int, int] = (50, 40)) -> Path:
+        random, root = np.random.default_rng(0), tmp_path / "pictures"
+        for split in splits or ("",):
+            for label, name in enumerate(("left", "right", "top")):
+                folder = root / split / name
+                folder.mkdir(parents=True, exist_ok=True)
+                for number in range(per_class):
+                    pixels = random.integers(0, 100, (4, 4, 3), dtype=np.uint8)
+                    bright = (pixels[:, :2], pixels[:, 2:], pixels[:2])[label]
+                    bright += 150
+                    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+                    picture.save(folder / f"{number}.{kind}")
+        return root
+
+    return write
+
+
+@pytest.fixture
+def folder_config(tmp_path: Path, picture_folder: PictureFolder) -> Path:
+    """Write a config that trains tinyvgg on 24 pictures that are one tree."""
+    path = tmp_path / "folder.yaml"
+    path.write_text(
+        f"data: {{name: image_folder, root: {picture_folder()}, size: 32, validation: 0.25, test: 0.2, workers: 0}}\n"
+        "model: {name: tinyvgg}\n"
+        "train: {epochs: 2, batch_size: 5, log_every: 1}\n"
+        "runtime: {device: cpu}\n"
+    )
     return path
 
 

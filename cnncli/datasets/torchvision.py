@@ -68,7 +68,7 @@ class Torchvision:
             images = images.permute(0, 3, 1, 2)
         if self.variant:
             images = images.transpose(2, 3)
-            labels = labels - (self.variant == "letters")
+            labels = labels - int(self.variant == "letters")
         return first_of_each_class(Split(images.contiguous(), labels), limit)
 
     def _read(self, split: SplitName) -> Any:

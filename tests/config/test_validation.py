@@ -237,8 +237,9 @@ def test_every_registered_thing_takes_its_own_options(kind: str) -> None:
         section: Any = getattr(validate(read(dump(sections), "my.yaml")), kind)
         assert section.name == name
         assert section.options.keys() == own.keys()
-        assert {key: value for key, value in section.options.items() if key not in needed} == {
-            key: value for key, value in own.items() if key not in needed
+        paths = {"root"} & own.keys()  # noted absolute
+        assert {key: value for key, value in section.options.items() if key not in {*needed, *paths}} == {
+            key: value for key, value in own.items() if key not in {*needed, *paths}
         }
         hidden = {"size"} if name == "shapes" else set()  # which draws at any size, and so need not be scaled
         assert own.keys() & section_class(kind).model_fields.keys() == hidden
