@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cnncli.config.schema import Config
-from cnncli.datasets import Images, Pictures, Source, SplitName
+from cnncli.datasets import SPLITS, Images, Pictures, Source, SplitName
 from cnncli.errors import DataError, did_you_mean
 from cnncli.pipeline.plan import hold_out
 
@@ -41,7 +41,7 @@ class Splits:
     def names(self) -> list[SplitName]:
         """The splits there are."""
         held = self.held_out if "train" in self.source.splits else []
-        return [*self.source.splits, *held]
+        return sorted({*self.source.splits, *held}, key=SPLITS.index)
 
     def load(self, name: SplitName) -> Images | None:
         """Read or list one split; ``None`` if there is none of that name."""

@@ -33,7 +33,7 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
     train_first = sorted(accuracy.get_lines(), key=lambda line: line.get_linestyle() != STYLES["train"])
     figure.legend(handles=train_first, loc="outside lower center", ncols=2, frameon=False)
     if len(runs) == 1:
-        figure.suptitle(_plain(next(iter(runs))))
+        figure.suptitle(plain(next(iter(runs))))
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}")
     temporary = path.with_name(f".{path.name}.tmp")
@@ -51,11 +51,11 @@ def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float
         epochs, values = zip(*points, strict=True)
         marker = "o" if len(points) <= 30 else ""
         shade = {"color": colour, "alpha": 0.55 if split == "train" else 1.0}
-        label = f"{split} {values[-1]:.2f} %  {_plain(name)}".strip()  # of the accuracy, which makes the legend
+        label = f"{split} {values[-1]:.2f} %  {plain(name)}".strip()  # of the accuracy, which makes the legend
         axes.plot(epochs, values, style, marker=marker, markersize=3.5, label=label, **shade)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Keep matplotlib from reading a formula into a name, and a long name from filling the picture."""
     end = name if len(name) <= 40 else "…" + name[-39:]
     return end.replace("$", r"\$")

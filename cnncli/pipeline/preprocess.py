@@ -46,6 +46,10 @@ class Preprocess:
         )
         return images.float().div_(255).sub_(mean).div_(std)
 
+    def shown(self, images: Tensor) -> Tensor:
+        """Undo :meth:`normalise`, but for the scale: float [B, C, H, W] from 0 to 1."""
+        return images * torch.tensor(self.std).view(-1, 1, 1) + torch.tensor(self.mean).view(-1, 1, 1)
+
     def on_canvas(self, picture: Picture, may_shrink: bool = False) -> Tensor:
         """Return uint8 [C, side, side]; a JPEG at least twice as large may be decoded at a fraction of its size."""
         height, width, side = picture.height, picture.width, (self.side, self.side)
