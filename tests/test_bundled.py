@@ -11,11 +11,16 @@ from cnncli.config.validation import load_config
 from cnncli.display import Display
 from cnncli.experiment import Experiment
 from cnncli.run import Run
+from tests.conftest import PictureFolder
 
 
 @pytest.mark.parametrize("name", bundled_names())
-def test_a_bundled_config_takes_a_step(name: str) -> None:
-    experiment = Experiment.prepare(load_config(name, ["data.limit=2"], {"batch_size": 4, "device": "cpu"}))
+def test_a_bundled_config_takes_a_step(name: str, picture_folder: PictureFolder) -> None:
+    config = load_config(name, ["data.limit=2"], {"batch_size": 4, "device": "cpu"})
+    if config.data.name == "image_folder":
+        sets = [f"data.root={picture_folder('train', 'val')}"]
+        config = load_config(name, sets, {"batch_size": 4, "device": "cpu"})
+    experiment = Experiment.prepare(config)
     result = session.dry_run(experiment, Display())
     assert result["train"]["batch"][0] == 4
     assert all(math.isfinite(result[split]["loss"]) for split in ("train", "val", "test") if result[split])

@@ -9,7 +9,6 @@ from cnncli.config.loading import bundled_directory, bundled_names, read, read_f
 from cnncli.config.schema import json_schema
 from cnncli.config.validation import load_config, validate
 from cnncli.errors import ConfigError
-from cnncli.experiment import Experiment
 
 SCHEMA = json_schema()
 
@@ -33,12 +32,11 @@ def test_every_field_is_described() -> None:
 
 
 @pytest.mark.parametrize("name", bundled_names())
-def test_bundled_configs_are_valid_and_can_be_built(name: str) -> None:
+def test_bundled_configs_are_valid(name: str) -> None:
     path = bundled_directory() / f"{name}.yaml"
     assert path.read_text().splitlines()[0] == "# yaml-language-server: $schema=schema.json"
     jsonschema.validate(read_file(path).data, SCHEMA)
-    experiment = Experiment.prepare(load_config(name, ["runtime.device=cpu"]))
-    assert experiment.config.train.name == name
+    assert load_config(name).train.name == name
 
 
 @pytest.mark.parametrize(
