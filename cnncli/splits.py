@@ -101,11 +101,13 @@ class Splits:
         parts: dict[SplitName, Tensor] = {}
         for name in self.held_out:
             share = self.config.data.test if name == "test" else self.config.data.validation
+            before = whole.labels[rows].bincount(minlength=len(self.classes))
             kept, held = hold_out(whole.labels[rows], share, self.config.train.seed)
             parts[name], rows = rows[held], rows[kept]
-            if not len(rows):
-                key = "test" if name == "test" else "validation"
-                problem = f"leaves none of {len(whole)} images to train on, as it takes at least one of each class"
+            used_up = (whole.labels[rows].bincount(minlength=len(self.classes)) == 0) & (before > 0)
+            if used_up.any():
+                key, first = "test" if name == "test" else "validation", self.classes[int(used_up.int().argmax())]
+                problem = f"leaves no image of class {first} to train on, as it takes at least one of each class"
                 raise self.config.error(("data", key), problem)
         return parts | {"train": rows}
 

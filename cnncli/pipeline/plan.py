@@ -86,7 +86,7 @@ def plan_balanced_epoch(seed: int, epoch: int, labels: Tensor) -> EpochPlan:
 
 def batches_in_order(num_images: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Rows]:
     """Yield every ``world_size``-th image once, nothing random; ranks need not get as many batches as each other."""
-    mine = torch.arange(rank, num_images, world_size)
+    mine = torch.arange(num_images)[rank::world_size]
     for images in torch.split(mine, batch_size) if len(mine) else ():
         yield Rows(len(images), images)
 

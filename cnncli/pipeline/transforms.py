@@ -10,8 +10,11 @@ from torchvision.transforms import v2
 
 from cnncli.errors import ConfigError, did_you_mean
 
-# Those that call what they are given, or hold other transforms, which no config can name.
-LEFT_OUT = {"Lambda", "Compose", "RandomApply", "RandomChoice", "RandomOrder", "Transform", "MixUp", "CutMix"}
+# Those that call what they are given, hold other transforms, which no config can name, or are not of one picture.
+LEFT_OUT = {
+    *("Lambda", "Compose", "RandomApply", "RandomChoice", "RandomOrder", "Transform", "MixUp", "CutMix"),
+    *("SanitizeBoundingBoxes", "SanitizeKeyPoints"),
+}
 
 
 def names() -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cnncli.pipeline.plan import hold_out, plan_epoch
+from cnncli.pipeline.plan import batches_in_order, hold_out, plan_balanced_epoch, plan_epoch
 
 
 def test_a_plan_is_a_permutation_with_even_draws() -> None:
@@ -54,3 +54,54 @@ def test_every_image_can_be_held_out() -> None:
     labels = torch.zeros(20, dtype=torch.long)
     times = torch.cat([hold_out(labels, 0.5, seed)[1] for seed in range(400)]).bincount()
     assert (times - 200).abs().max() < 50
+
+
+@pytest.mark.parametrize("num_draws", [1, 8, 28])
+def test_a_row_has_the_same_draws_and_seed_whatever_is_asked_for_with_it(num_draws: int) -> None:
+    plan = plan_epoch(3, 5, 50)
+    draws, seeds = plan.draws(0, 50, num_draws), plan.seeds(0, 50)
+    for start, stop in ((0, 1), (7, 20), (49, 50), (50, 50)):
+        assert torch.equal(plan.draws(start, stop, num_draws), draws[start:stop])
+        assert torch.equal(plan.seeds(start, stop), seeds[start:stop])
+    assert seeds.min() >= 0
+    assert len(seeds.unique()) == len(draws[:, 0].unique()) == 50
+
+
+@pytest.mark.parametrize("position", [0, 10, 20, 49])
+@pytest.mark.parametrize("world_size", [2, 3, 11])
+def test_ranks_share_each_batch(world_size: int, position: int) -> None:
+    """Of 50 images in batches of 10 the ranks' parts, dealt like cards, are what one process would take."""
+    plan = plan_epoch(3, 5, 50)
+    whole = list(plan.batches(10, 3, position))
+    ranks = [list(plan.batches(10, 3, position, rank, world_size)) for rank in range(world_size)]
+    for number, batch in enumerate(whole):
+        parts = [rank[number] for rank in ranks]
+        assert {part.size for part in parts} == {batch.size}
+        for rank, part in enumerate(parts):
+            assert part.counts is (rank < batch.size)
+            mine = slice(rank, None, world_size) if part.counts else slice(0, 1)
+            assert torch.equal(part.images, batch.images[mine])
+            assert part.draws is not None
+            assert batch.draws is not None
+            assert torch.equal(part.draws, batch.draws[mine])
+    assert {len(rank) for rank in ranks} == {len(whole)}
+
+
+@pytest.mark.parametrize(("num_images", "world_size"), [(10, 3), (2, 4), (97, 2), (12, 1)])
+def test_in_order_every_image_belongs_to_one_rank(num_images: int, world_size: int) -> None:
+    ranks = [batches_in_order(num_images, 4, rank, world_size) for rank in range(world_size)]
+    numbers = [number for rank in ranks for rows in rank for number in rows.images.tolist()]
+    assert sorted(numbers) == list(range(num_images))
+
+
+def test_a_balanced_epoch_shows_all_classes_alike_and_all_of_a_class_alike() -> None:
+    labels = torch.tensor([0] * 90 + [1] * 7 + [3] * 6)  # none of class 2
+    plan = plan_balanced_epoch(0, 4, labels)
+    assert len(plan.order) == len(labels)
+    assert sorted(labels[plan.order].bincount().tolist()) == [0, 34, 34, 35]
+    for label, smallest in ((1, 4), (3, 5)):  # 34 // 7 and 34 // 6
+        times = plan.order.bincount(minlength=len(labels))[labels == label]
+        assert smallest <= times.min() <= times.max() <= smallest + 1
+    assert plan.order.bincount(minlength=len(labels))[labels == 0].max() == 1
+    assert torch.equal(plan.order, plan_balanced_epoch(0, 4, labels).order)
+    assert not torch.equal(plan.order, plan_balanced_epoch(0, 5, labels).order)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.functional import convert_image_dtype, normalize
 
 from cnncli.errors import DataError
+from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.preprocess import Preprocess
 
 COLOUR = Preprocess(8, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -77,3 +79,75 @@ def test_a_network_of_other_channels_sees_no_pictures() -> None:
 def test_it_survives_as_plain_numbers() -> None:
     assert json.loads(json.dumps(COLOUR.to_dict())) == COLOUR.to_dict()
     assert Preprocess.from_dict(COLOUR.to_dict()) == COLOUR
+
+
+WIDE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 31, 3), dtype=np.uint8))  # 20 high, 31 wide
+
+
+def close(ours: torch.Tensor, theirs: Image.Image) -> None:
+    """Compare with Pillow's pixels, whose weights of scaling are rounded otherwise: to 1 of 255."""
+    expected = torch.from_numpy(np.array(theirs)).permute(2, 0, 1).int()
+    torch.testing.assert_close(ours.int(), expected, rtol=0, atol=1)
+
+
+def test_crop_takes_the_middle_square() -> None:
+    expected = WIDE.crop((5, 0, 25, 20)).resize((10, 10), Image.Resampling.BILINEAR)
+    close(replace(COLOUR, size=10, resize="crop").pixels(WIDE), expected)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pad_shows_all_of_it_on_the_background(turned: bool) -> None:
+    picture = WIDE.transpose(Image.Transpose.ROTATE_90) if turned else WIDE
+    expected = Image.new("RGB", (10, 10), (9, 99, 199))
+    scaled = picture.resize((6, 10) if turned else (10, 6), Image.Resampling.BILINEAR)  # 20 · 10 / 31 = 6.45
+    expected.paste(scaled, (2, 0) if turned else (0, 2))
+    close(replace(COLOUR, size=10, resize="pad", background=(9, 99, 199)).pixels(picture), expected)
+
+
+def test_padding_of_grey_pictures_is_the_grey_of_the_background() -> None:
+    """Pillow's own grey of the colour."""
+    grey = replace(GREY, size=10, resize="pad", background=(9, 99, 199))
+    assert grey.pixels(WIDE)[0, 0, 0] == Image.new("RGB", (1, 1), (9, 99, 199)).convert("L").getpixel((0, 0))
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop"])
+def test_of_a_canvas_the_middle_is_seen(resize: str) -> None:
+    """As torchvision's Resize and CenterCrop have it."""
+    canvas = replace(COLOUR, size=8, canvas=12, resize=resize)  # type: ignore[arg-type]
+    steps = v2.Compose([v2.PILToTensor(), v2.Resize([12, 12], antialias=True), v2.CenterCrop(8)])
+    ours, theirs = canvas.pixels(WIDE), steps(WIDE if resize == "squash" else WIDE.crop((5, 0, 25, 20)))
+    assert ours.shape == (3, 8, 8)
+    torch.testing.assert_close(ours.int(), theirs.int(), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 2)])
+def test_any_shape_fits(resize: str, shape: tuple[int, int]) -> None:
+    seen = replace(COLOUR, canvas=11, resize=resize).pixels(Image.new("RGB", shape, (10, 20, 30)))  # type: ignore[arg-type]
+    assert seen.shape == (3, 8, 8)
+    assert seen[:, 4, 4].tolist() == [10, 20, 30]
+
+
+def test_a_large_jpeg_may_be_decoded_at_a_fraction(tmp_path: Path) -> None:
+    """Where it is at least twice the target; the scaling is libjpeg's then, and about the same."""
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((64, 64)).save(path)
+    for size, is_same in ((64, True), (33, True), (32, False), (8, False)):
+        preprocess = replace(COLOUR, size=size)
+        whole = preprocess.on_canvas(Picture.read(path))
+        shrunk = preprocess.on_canvas(Picture.read(path), may_shrink=True)
+        assert torch.equal(whole, shrunk) is is_same
+        assert (whole.float() - shrunk.float()).abs().mean() < 5
+
+
+def test_arrays_are_brought_to_colour_and_size_as_pictures_are() -> None:
+    arrays = torch.from_numpy(np.array(WIDE.resize((20, 20)))).permute(2, 0, 1)[None]
+    for preprocess in (COLOUR, GREY):
+        expected = preprocess.on_canvas(Picture(WIDE.resize((20, 20))))
+        torch.testing.assert_close(preprocess.fit(arrays)[0].int(), expected.int(), rtol=0, atol=1)
+    assert torch.equal(replace(COLOUR, size=20).fit(arrays[:, :1]), arrays[:, :1].expand(-1, 3, -1, -1))
+
+
+def test_what_is_shown_is_what_was_normalised() -> None:
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    torch.testing.assert_close(COLOUR.shown(COLOUR.normalise(images)), images / 255)
