@@ -206,16 +206,17 @@ class Augment:
 def beta_quantile(shares: Tensor, alpha: float) -> Tensor:
     """Return the quantiles of Beta(alpha, alpha) at ``shares``, to about 1e-3.
 
-    With y = x^alpha the density at x below 1/2 becomes (1 − y^(1/alpha))^(alpha − 1), which is smooth, and is summed
-    by the trapezoidal rule; above 1/2 it is the mirror image.
+    The density x^(alpha − 1) (1 − x)^(alpha − 1) grows without bound at 0 for alpha below 1. Over y = x^alpha it is
+    smooth, and is summed by the trapezoidal rule up to x = 1/2; above, it is the mirror image.
     """
-    y = torch.linspace(0, 0.5**alpha, 1025, dtype=torch.float64)
-    density = (1 - y ** (1 / alpha)) ** (alpha - 1)
-    reached = torch.cat([y.new_zeros(1), torch.cumulative_trapezoid(density)])
+    power = min(alpha, 1.0)
+    y = torch.linspace(0, 0.5**power, 1025, dtype=torch.float64)
+    x = y ** (1 / power)
+    reached = torch.cat([y.new_zeros(1), torch.cumulative_trapezoid(x ** (alpha - power) * (1 - x) ** (alpha - 1))])
     reached = (reached / reached[-1] / 2).to(shares.device, torch.float32, non_blocking=True)
-    x = (y ** (1 / alpha)).to(shares.device, torch.float32, non_blocking=True)
+    x = x.to(shares.device, torch.float32, non_blocking=True)
     lower = torch.minimum(shares, 1 - shares)
-    right = torch.searchsorted(reached, lower.contiguous()).clamp(1, 1024)
+    right = torch.searchsorted(reached, lower.contiguous(), right=True).clamp(max=1024)
     left = right - 1
     way = (lower - reached[left]) / (reached[right] - reached[left])
     quantile = torch.lerp(x[left], x[right], way)
