@@ -30,6 +30,21 @@ class Recipe:
     sampling: Sampling = "shuffle"
     num_classes: int = 0  # for mixed targets
 
+    def plan(self, epoch: int, labels: Tensor) -> EpochPlan:
+        """Return the plan of an epoch of images that have these ``labels`` [N]."""
+        if self.sampling == "balanced":
+            return plan_balanced_epoch(self.seed, epoch, labels)
+        return plan_epoch(self.seed, epoch, len(labels))
+
+    def rows(self, labels: Tensor, runtime: Runtime, epoch: int, position: int) -> Iterator[Rows]:
+        """Yield what this rank takes of an epoch after its first ``position`` images."""
+        num_draws = self.augment.num_draws
+        return self.plan(epoch, labels).batches(self.batch_size, num_draws, position, runtime.rank, runtime.world_size)
+
+    def rows_in_order(self, num_images: int, runtime: Runtime) -> Iterator[Rows]:
+        """Yield what this rank takes of all images, in their order."""
+        return batches_in_order(num_images, self.batch_size, runtime.rank, runtime.world_size)
+
 
 class Loader(ABC):
     """A split, handed out batch by batch; the last batch of an epoch may be smaller."""
@@ -45,19 +60,6 @@ class Loader(ABC):
         """Batches of an epoch."""
         return -(-self.num_images // self.recipe.batch_size)
 
-    def plan(self, epoch: int) -> EpochPlan:
-        """Return the plan of an epoch."""
-        if self.recipe.sampling == "balanced":
-            return plan_balanced_epoch(self.recipe.seed, epoch, self.labels)
-        return plan_epoch(self.recipe.seed, epoch, self.num_images)
-
-    def rows(self, epoch: int, position: int) -> Iterator[Rows]:
-        """Yield what this rank takes of an epoch after its first ``position`` images."""
-        runtime = self.runtime
-        return self.plan(epoch).batches(
-            self.recipe.batch_size, self.recipe.augment.num_draws, position, runtime.rank, runtime.world_size
-        )
-
     @abstractmethod
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
@@ -65,10 +67,6 @@ class Loader(ABC):
     @abstractmethod
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
-
-    def rows_in_order(self) -> Iterator[Rows]:
-        """Yield what this rank takes of all images, in their order."""
-        return batches_in_order(self.num_images, self.recipe.batch_size, self.runtime.rank, self.runtime.world_size)
 
     def _augmented(self, pixels: Tensor, labels: Tensor, rows: Rows, augment: Augment) -> Batch:
         """Finish a batch for training: uint8 [B, C, S, S] on the device, and its rows of the plan."""

@@ -20,12 +20,12 @@ class ResidentLoader(Loader):
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
-        for rows in self.rows(epoch, position):
+        for rows in self.recipe.rows(self.labels, self.runtime, epoch, position):
             yield self._augmented(*self._gathered(rows.images), rows, self.recipe.augment)
 
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
-        for rows in self.rows_in_order():
+        for rows in self.recipe.rows_in_order(self.num_images, self.runtime):
             yield self._plain(*self._gathered(rows.images), canvases)
 
     def _gathered(self, numbers: Tensor) -> tuple[Tensor, Tensor]:

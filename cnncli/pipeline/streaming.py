@@ -7,7 +7,8 @@ anything. They read on into the next pass while an epoch is validated or saved.
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Literal, NamedTuple
 
@@ -114,7 +115,8 @@ RowsOf = Callable[[int, int], Iterator[Rows]]  # of a pass, after its first so m
 class Stream:
     """Reads passes over a split one after the other, so that workers are busy between them too.
 
-    Without ``ahead`` they are idle after each pass.
+    Without ``ahead`` they are idle after each pass. Nothing that a stream holds may refer to it: where it is freed as
+    part of a circle its queues are closed before its workers were told to end, and ten seconds are lost.
     """
 
     def __init__(self, reader: Reader, rows_of: RowsOf, workers: int, pin: bool = False, ahead: bool = False) -> None:
@@ -152,12 +154,11 @@ class Stream:
 
     def _start(self, number: int, position: int) -> None:
         """Set workers to read from a place on."""
-        self._asked.clear()
-        self._held = None
+        self._asked, self._held = deque(), None
         loader: DataLoader[Read] = DataLoader(
             self.reader,
             batch_size=None,
-            sampler=_Asking(self, number, position),
+            sampler=_Asking(self.reader, self.rows_of, (number, position), self.ahead, self._asked),
             num_workers=self.workers,
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # which gets lists only where there is a batch size
             pin_memory=self.pin,
@@ -166,23 +167,23 @@ class Stream:
         )
         self._reads = iter(loader)
 
-    def asked(self, number: int, position: int) -> Iterator[Wanted]:
-        """Yield what the workers are to read, and note it."""
-        for pass_ in count(number) if self.ahead else (number,):
-            for rows in self.rows_of(pass_, position if pass_ == number else 0):
-                self._asked.append((pass_, rows))
-                yield self.reader.wanted(rows)
 
-
+@dataclass(frozen=True)
 class _Asking:
-    """An iterable of what a stream asks for, which a generator is only once."""
+    """What the workers of a stream are to read from a pass and a position on; notes it in ``asked``."""
 
-    def __init__(self, stream: Stream, number: int, position: int) -> None:
-        self.arguments = stream, number, position
+    reader: Reader
+    rows_of: RowsOf
+    start: tuple[int, int]
+    ahead: bool
+    asked: deque[tuple[int, Rows]]
 
     def __iter__(self) -> Iterator[Wanted]:
-        stream, number, position = self.arguments
-        return stream.asked(number, position)
+        first, position = self.start
+        for number in count(first) if self.ahead else (first,):
+            for rows in self.rows_of(number, position if number == first else 0):
+                self.asked.append((number, rows))
+                yield self.reader.wanted(rows)
 
 
 class StreamingLoader(Loader):
@@ -209,9 +210,12 @@ class StreamingLoader(Loader):
         self._passes = 0
         pin = runtime.device.type == "cuda"
         trained = Reader(images, recipe.preprocess, may_shrink, crops, transforms)
-        self._epochs = Stream(trained, self.rows, workers, pin, ahead)
-        plain = Reader(images, recipe.preprocess, may_shrink)
-        self._plain_passes = Stream(plain, lambda *_: self.rows_in_order(), workers, pin, ahead)
+        self._epochs = Stream(trained, partial(recipe.rows, images.labels, runtime), workers, pin, ahead)
+        plain, all_rows = (
+            Reader(images, recipe.preprocess, may_shrink),
+            partial(recipe.rows_in_order, len(images), runtime),
+        )
+        self._plain_passes = Stream(plain, lambda *_: all_rows(), workers, pin, ahead)
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
