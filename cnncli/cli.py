@@ -68,5 +68,7 @@ def _leave(signal_number: int, frame: object) -> NoReturn:
 def _fail(message: str, exit_code: int) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # several processes, each of which may have an error of its own
+        message = f"[rank {os.environ.get('RANK')}] {message}"
     print(message, file=sys.stderr)
     sys.exit(exit_code)

@@ -162,7 +162,7 @@ class Experiment:
                 )
             model = TenCrop(model, self.preprocess.size)
         loader.labels = _renumbered(loader.labels, self.splits.classes, checkpoint.classes)
-        with self.runtime.memory_guard(loader.recipe.batch_size):
+        with self.runtime.guard(loader.recipe.batch_size):
             return evaluate(model, self.build_criterion(), loader.in_order(canvases=ten_crop), self.runtime)
 
     def checkpoint(self, state: TrainState) -> Checkpoint:

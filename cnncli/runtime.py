@@ -20,6 +20,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NO_MEMORY = "out of memory|allocate memory|not enough memory|ALLOC_FAILED"  # CUDA, MPS; CPU; on Windows; cuBLAS
+NO_PEER = "gloo|NCCL"  # words of the errors of those who carry messages between ranks
 PATIENCE = timedelta(hours=2)  # of ranks that wait for one that decodes a cache or downloads
 T = TypeVar("T")
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -49,7 +50,8 @@ class Runtime:
     def wait_for_all(self) -> None:
         """Return once all ranks have come here."""
         if self.world_size > 1:
-            distributed.barrier()
+            with _among_ranks():
+                distributed.barrier()
 
     def sum_of(self, values: Tensor) -> Tensor:
         """Return the sum of ``values`` over all ranks, on each of them."""
@@ -63,7 +65,8 @@ class Runtime:
         if self.world_size == 1:
             return make()
         box: list[Any] = [make() if self.is_main else None]
-        distributed.broadcast_object_list(box, device=self.device if self.device.type == "cuda" else None)
+        with _among_ranks():
+            distributed.broadcast_object_list(box, device=self.device if self.device.type == "cuda" else None)
         made: T = box[0]
         return made
 
@@ -113,10 +116,14 @@ class Runtime:
             torch.mps.set_rng_state(states["mps"])
 
     @contextmanager
-    def memory_guard(self, batch_size: int) -> Iterator[None]:
-        """Turn a lack of memory inside the context into an ``OutOfMemoryError`` that says what to try."""
+    def guard(self, batch_size: int) -> Iterator[None]:
+        """Turn a lack of memory inside the context into an ``OutOfMemoryError`` that says what to try.
+
+        The loss of another rank becomes a ``MachineError``.
+        """
         try:
-            yield
+            with _among_ranks():
+                yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not re.search(NO_MEMORY, str(error)):
                 raise
@@ -170,6 +177,17 @@ def cores_a_rank() -> int:
     """Return the processors that this process may use, its share of them where torchrun started several."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+@contextmanager
+def _among_ranks() -> Iterator[None]:
+    """Turn the loss of another rank into a ``MachineError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search(NO_PEER, str(error)):
+            raise
+        raise MachineError("another process of this run ended; what it printed says why") from error
 
 
 def _first_device() -> str:

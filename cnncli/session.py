@@ -70,7 +70,7 @@ class Session:
         loader = experiment.train_loader()
         validation = experiment.eval_loader(settings.validate_on, ahead=True)
         watch = Watch(settings.log_every, self._log_step, self.display.follow)
-        with self.runtime.memory_guard(settings.batch_size):
+        with self.runtime.guard(settings.batch_size):
             state = experiment.build_state(loader)
             self._begin(state, resumed)
             self._introduce(state, loader, validation)
@@ -165,7 +165,7 @@ def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
     """Take one training step and score one batch of each other split; write nothing."""
     loader = experiment.train_loader()
     result: dict[str, Any] = {"dry_run": True}
-    with experiment.runtime.memory_guard(experiment.config.train.batch_size):
+    with experiment.runtime.guard(experiment.config.train.batch_size):
         state = experiment.build_state(loader)
         watch = Watch(1, lambda record: None, display.follow)
         first = [next(loader.epoch(0))]

@@ -61,14 +61,14 @@ def test_threads_are_taken_as_asked() -> None:
     ],
 )
 def test_a_lack_of_memory_names_the_batch_size(error: Exception) -> None:
-    with pytest.raises(OutOfMemoryError, match="--batch-size 64") as raised, choose_runtime("cpu").memory_guard(128):
+    with pytest.raises(OutOfMemoryError, match="--batch-size 64") as raised, choose_runtime("cpu").guard(128):
         raise error
     assert raised.value.exit_code == 7
 
 
 def test_a_real_lack_of_memory_is_recognised() -> None:
     """An exabyte, which no machine has: the message is that of the PyTorch in use."""
-    with pytest.raises(OutOfMemoryError, match=r"--batch-size 1$"), choose_runtime("cpu").memory_guard(1):
+    with pytest.raises(OutOfMemoryError, match=r"--batch-size 1$"), choose_runtime("cpu").guard(1):
         torch.empty(2**60, dtype=torch.uint8)
 
 
@@ -81,7 +81,7 @@ def test_a_real_lack_of_memory_is_recognised() -> None:
     ],
 )
 def test_other_errors_pass_the_guard(message: str) -> None:
-    with pytest.raises(RuntimeError, match=message), choose_runtime("cpu").memory_guard(1):
+    with pytest.raises(RuntimeError, match=message), choose_runtime("cpu").guard(1):
         raise RuntimeError(message)
 
 
