@@ -1,6 +1,7 @@
 """The loop against loops written by hand, to the bit."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from cnncli.pipeline.resident import ResidentLoader
 from cnncli.registry import OPTIMIZERS, SCHEDULES
 from cnncli.runtime import choose_runtime
 from cnncli.training.loop import StepRecord, Watch, evaluate, fit, train_one_epoch
+from cnncli.training.losses import CrossEntropy
 from cnncli.training.state import TrainState
 from tests.networks import TestNet
 
@@ -225,3 +227,45 @@ def test_a_run_split_anywhere_in_an_epoch_equals_the_whole(digits: Split) -> Non
         assert torch.equal(value, second.model.state_dict()[key]), key
     for key, value in whole.evaluated_model.state_dict().items():
         assert torch.equal(value, second.evaluated_model.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8, 100])
+@pytest.mark.parametrize("criterion", [CrossEntropy(), CrossEntropy(torch.linspace(0.2, 2, 10))])
+def test_a_batch_in_parts_makes_the_same_update(digits: Split, criterion: nn.Module, parts: int) -> None:
+    """As torch's own mean over the whole batch, but for rounding; 300 images at 32 have a last batch of 12."""
+    trained, rows = [], []
+    for accumulate in (1, parts):
+        torch.manual_seed(1)
+        state, losses = state_of(LeNet5(), clip_norm=1.0), list[float]()
+        state.criterion = criterion
+        watch = Watch(1, lambda record, losses=losses: losses.append(record.loss), SILENT.progress)  # type: ignore[misc]
+        record = next(fit(state, loader_of(digits, state), None, 1, watch, accumulate))
+        trained.append(state.model.state_dict())
+        rows.append((losses, record.train))
+    torch.testing.assert_close(trained[0], trained[1], rtol=1e-4, atol=1e-5)
+    assert rows[1][0] == pytest.approx(rows[0][0], rel=1e-4)
+    assert rows[1][1].loss == pytest.approx(rows[0][1].loss, rel=1e-4)
+    assert rows[1][1].accuracy == rows[0][1].accuracy
+
+
+def test_an_image_that_does_not_count_changes_nothing(digits: Split) -> None:
+    """One that stands for a batch of which no file could be read: no gradient, and no image in the means."""
+    torch.manual_seed(1)
+    state = state_of(LeNet5(), optimizer_options={"momentum": 0.0})
+    before = {key: value.clone() for key, value in state.model.state_dict().items()}
+    batch = next(loader_of(digits, state).epoch(0))
+    one = Batch(batch.images[:1], batch.labels[:1], batch.labels[:1], size=32, counts=False)
+    metrics = train_one_epoch(state, [one], SILENT)
+    assert (metrics.num_images, state.position, state.steps) == (0, 32, 1)
+    assert all(torch.equal(before[key], value) for key, value in state.model.state_dict().items())
+
+
+def test_mixed_targets_are_trained_on_and_plain_labels_scored(digits: Split) -> None:
+    state, rows = state_of(LeNet5()), list[StepRecord]()
+    loader = loader_of(digits, state, Augment(mixup=0.4))
+    loader.recipe = replace(loader.recipe, num_classes=10)
+    batch = next(loader.epoch(0))
+    expected = -(batch.targets * state.model(batch.images).log_softmax(1)).sum(1).mean()
+    metrics = train_one_epoch(state, [batch], Watch(1, rows.append, SILENT.progress))
+    assert rows[0].loss == pytest.approx(expected.item(), rel=1e-5)
+    assert metrics.accuracy * 32 == pytest.approx(round(metrics.accuracy * 32))
