@@ -46,7 +46,8 @@ def main() -> None:
     """Run a command; every error is one message on stderr and its exit code, a traceback only with ``--debug``."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # ⌊ and × are not in every encoding; a ? is better than no table
-            stream.reconfigure(errors="replace")
+            is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"  # which lacks only a file name's odd bytes
+            stream.reconfigure(errors="backslashreplace" if is_utf8 else "replace")
     signal.signal(signal.SIGINT, _leave)
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="cnn")  # it goes anywhere

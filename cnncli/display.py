@@ -62,8 +62,13 @@ class Display:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Print one JSON object on stdout; a reader that has gone away is no error."""
-    _print(json.dumps(result, ensure_ascii=False))
+    """Print one JSON object on stdout, with escapes only where its encoding lacks a character."""
+    text = json.dumps(result, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(result)
+    _print(text)
 
 
 def print_table(table: "Table") -> None:
@@ -80,6 +85,7 @@ def print_text(text: str) -> None:
 
 
 def _print(text: str) -> None:
+    """Print on stdout; a reader that has gone away is no error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

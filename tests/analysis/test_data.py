@@ -1,0 +1,64 @@
+"""What a data set holds, against NumPy."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cnncli.analysis.data import examine, mean_and_std
+from cnncli.datasets import Split
+from cnncli.datasets.image_folder import ImageFolder
+from cnncli.datasets.mnist import MNIST
+from cnncli.errors import DataError
+from cnncli.pipeline.preprocess import Preprocess
+from tests.conftest import PictureFolder
+
+SEEN = Preprocess(16, 3, (0.5,) * 3, (0.5,) * 3, resize="crop")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mean_and_deviation_are_numpys_of_what_is_seen(workers: int, picture_folder: PictureFolder) -> None:
+    pictures = ImageFolder(str(picture_folder("train", per_class=25))).load("train")  # more than one chunk
+    pixels = np.stack([SEEN.pixels(pictures.path(row)).numpy() for row in range(len(pictures))]) / 255
+    mean, std = mean_and_std(pictures, SEEN, workers)
+    np.testing.assert_allclose(mean, pixels.mean((0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(std, pixels.std((0, 2, 3)), atol=1e-6)
+
+
+def test_mnist_has_the_mean_and_deviation_that_everyone_uses() -> None:
+    """0.1307 and 0.3081."""
+    images = MNIST().load("train")
+    mean, std = mean_and_std(images, Preprocess(28, 1, (0.0,), (1.0,)), 0)
+    assert mean == pytest.approx([0.1307], abs=5e-5)
+    assert std == pytest.approx([0.3081], abs=5e-5)
+
+
+def test_a_broken_file_has_no_mean(picture_folder: PictureFolder) -> None:
+    pictures = ImageFolder(str(picture_folder("train"))).load("train")
+    pictures.path(3).write_bytes(b"text")
+    with pytest.raises(DataError, match=rf"{pictures.path(3)}: not a picture.*; 'cnn data check' lists all"):
+        mean_and_std(pictures, SEEN, 0)
+
+
+def test_sizes_are_those_one_looks_at(tmp_path: Path) -> None:
+    """A picture on its side counts as it is shown."""
+    (tmp_path / "a").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, size, options in (("1", (30, 20), {}), ("2", (50, 20), {}), ("3", (90, 10), {"exif": exif})):
+        Image.new("RGB", size).save(tmp_path / "a" / f"{name}.jpg", **options)
+    report = examine({"train": ImageFolder(str(tmp_path)).load("train")}, ("a",), SEEN, 0)
+    assert report.sizes == {"height": [20, 20, 90], "width": [10, 30, 50]}
+    assert not report.is_wanting
+
+
+def test_images_without_files_are_named_by_split_and_number() -> None:
+    images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    train = Split(images, torch.tensor([0, 1, 0, 1, 0]))
+    test = Split(images[[2, 2]], torch.tensor([0, 0]))
+    report = examine({"train": train, "test": test}, ("a", "b"), Preprocess(16, 1, (0.5,), (0.5,)), 0)
+    assert report.counts == {"train": {"a": 3, "b": 2}, "test": {"a": 2, "b": 0}}
+    assert report.leaked == [["train 2", "test 0", "test 1"]]
+    assert report.is_wanting
