@@ -83,7 +83,8 @@ class Augment:
             return centred(images, size)
         warp = self._warp(draws) if self.warps else None
         if self.resized_crop:
-            crop = _matrix_of(self.boxes(draws, 1, 1) * 2)
+            whole = torch.ones_like(draws[:, 0])
+            crop = _matrix_of(self.boxes(draws, whole, whole) * 2)
             warp = crop if warp is None else crop @ warp
         elif self.crop:
             images = _cropped(images, draws[:, COLUMNS["crop"]], size)
@@ -94,7 +95,7 @@ class Augment:
         if self.shift:
             images = self._shifted(images, draws[:, COLUMNS["shift"]])
         if self.flip:
-            images = torch.where(draws[:, COLUMNS["flip"], None, None] < 0.5, images.flip(3), images)
+            images = _mirrored(images, self.mirrors(draws))
         if self.brightness or self.contrast or self.saturation or self.hue:
             images = self._jittered(images.float(), draws[:, COLUMNS["jitter"]])
         if self.pca:
@@ -139,8 +140,12 @@ class Augment:
         classes = F.one_hot(labels, num_classes).float()
         return blended, torch.lerp(classes.roll(1, 0), classes, share[:, None])
 
-    def boxes(self, draws: Tensor, height: float, width: float) -> Tensor:
-        """Return the random resized crops of pictures as top, left, height, width [B, 4].
+    def mirrors(self, draws: Tensor) -> Tensor:
+        """Return which images are mirrored: bool [B]."""
+        return (draws[:, COLUMNS["flip"]].squeeze(1) < 0.5) & self.flip
+
+    def boxes(self, draws: Tensor, height: Tensor, width: Tensor) -> Tensor:
+        """Return random resized crops of pictures of ``height`` and ``width`` [B] as top, left, height, width [B, 4].
 
         Their area is a share of the picture's drawn from ``resized_crop``, their aspect (width over height, as a
         logarithm) from ``aspect``; what reaches beyond the picture is cut to it.
@@ -149,7 +154,7 @@ class Augment:
         u = draws[:, COLUMNS["resized_crop"]]
         area = _between(u[:, 0], self.resized_crop) * height * width
         aspect = _between(u[:, 1], (math.log(self.aspect[0]), math.log(self.aspect[1]))).exp()
-        tall, wide = (area / aspect).sqrt().clamp(max=height), (area * aspect).sqrt().clamp(max=width)
+        tall, wide = (area / aspect).sqrt().minimum(height), (area * aspect).sqrt().minimum(width)
         return torch.stack([u[:, 2] * (height - tall), u[:, 3] * (width - wide), tall, wide], dim=1)
 
     def _warp(self, draws: Tensor) -> Tensor:
@@ -228,6 +233,12 @@ def _cropped(images: Tensor, draws: Tensor, size: int) -> Tensor:
     windows = images.unfold(2, size, 1).unfold(3, size, 1)  # [B, C, places, places, size, size]
     down, right = (draws * (images.shape[2] - size + 1)).long().unbind(1)
     return windows[torch.arange(len(images), device=images.device), :, down, right]
+
+
+def _mirrored(images: Tensor, which: Tensor) -> Tensor:
+    """Mirror those of images [B, C, H, W] that ``which`` [B] says: whole images are copied, which is the quickest."""
+    numbers = torch.arange(len(images), device=images.device) + len(images) * which
+    return torch.cat([images, images.flip(3)]).index_select(0, numbers)
 
 
 def _between(shares: Tensor, ends: Range) -> Tensor:

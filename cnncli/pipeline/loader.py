@@ -73,18 +73,19 @@ class Loader(ABC):
         assert rows.draws is not None
         with torch.no_grad():
             draws = rows.draws.to(pixels.device, non_blocking=True)
-            images = self.recipe.preprocess.normalise(augment(pixels, draws, self.recipe.preprocess.size))
+            changed = self.runtime.arrange(augment(pixels, draws, self.recipe.preprocess.size))  # while bytes are few
+            images = self.recipe.preprocess.normalise(changed)
             targets = labels
             if augment.erase:
                 images = augment.erased(images, draws)
             if augment.mixup or augment.cutmix:
                 images, targets = augment.mixed(images, labels, draws, self.recipe.num_classes)
-            return Batch(self.runtime.arrange(images), labels, targets, rows.size, rows.counts)
+            return Batch(images, labels, targets, rows.size, rows.counts)
 
     def _plain(self, pixels: Tensor, labels: Tensor, canvases: bool) -> Batch:
         """Finish a batch for evaluation."""
         with torch.no_grad():
             if not canvases:
                 pixels = centred(pixels, self.recipe.preprocess.size)
-            images = self.runtime.arrange(self.recipe.preprocess.normalise(pixels))
+            images = self.recipe.preprocess.normalise(self.runtime.arrange(pixels))
             return Batch(images, labels, labels, len(labels))

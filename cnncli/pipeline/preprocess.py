@@ -1,5 +1,6 @@
 """From pixels to what a network sees. It belongs to the checkpoint: every command uses the same."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Resize = Literal["squash", "crop", "pad"]
-Box = tuple[int, int, int, int]  # top, left, height, width
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class Preprocess:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 [B, C, H, W] to float32, to the bits of torchvision's convert_image_dtype and normalize."""
-        mean, std = (  # copied without waiting for the device
-            torch.tensor(values).view(-1, 1, 1).to(images.device, non_blocking=True) for values in (self.mean, self.std)
-        )
+        mean, std = (_of_each_channel(values, images) for values in (self.mean, self.std))
         return images.float().div_(255).sub_(mean).div_(std)
 
     def shown(self, images: Tensor) -> Tensor:
@@ -60,8 +58,8 @@ class Preprocess:
             return self.cut(picture, (0, 0, height, width), side, may_shrink)
         return self._padded(picture, may_shrink)
 
-    def cut(self, picture: Picture, box: Box, size: tuple[int, int], may_shrink: bool = False) -> Tensor:
-        """Return a part of a picture, scaled to ``size`` (height, width), as uint8 [C, H, W]."""
+    def cut(self, picture: Picture, box: Sequence[int], size: tuple[int, int], may_shrink: bool = False) -> Tensor:
+        """Return a part of a picture (top, left, height, width), scaled to ``size``, as uint8 [C, H, W]."""
         times = min(box[2] // size[0], box[3] // size[1], 8) if may_shrink else 1
         pixels = picture.pixels(self.channels, self.background, 1 << max(times.bit_length() - 1, 0))
         down, across = pixels.shape[1] / picture.height, pixels.shape[2] / picture.width
@@ -114,6 +112,15 @@ def centred(images: Tensor, size: int) -> Tensor:
     """Return the middle ``size`` pixels a side of images [..., S, S]."""
     start = (images.shape[-1] - size) // 2
     return images[..., start : start + size, start : start + size]
+
+
+def _of_each_channel(values: tuple[float, ...], images: Tensor) -> Tensor:
+    """Return a value a channel as a tensor that goes with images [B, C, H, W], in their layout."""
+    value = torch.tensor(values).view(1, -1, 1, 1).to(images.device, non_blocking=True)  # does not wait for the device
+    if images.is_contiguous():
+        return value
+    # Of images in channels_last three numbers at a time would go with [C, 1, 1], which takes four times the seconds.
+    return value.expand(1, *images.shape[1:]).contiguous(memory_format=torch.channels_last)
 
 
 def _scaled(images: Tensor, size: tuple[int, int]) -> Tensor:

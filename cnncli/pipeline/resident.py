@@ -31,5 +31,5 @@ class ResidentLoader(Loader):
     def _gathered(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Return pixels and labels of some images, on the device."""
         device = self.runtime.device
-        pixels = self.images[numbers.to(self.images.device, non_blocking=True)]
+        pixels = self.images.index_select(0, numbers.to(self.images.device, non_blocking=True))
         return pixels.to(device, non_blocking=True), self.labels[numbers].to(device, non_blocking=True)

@@ -6,7 +6,7 @@ anything. They read on into the next pass while an epoch is validated or saved.
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -41,6 +41,13 @@ class Wanted(NamedTuple):
     seeds: NDArray[np.int64] | None = None
 
 
+class Crop(NamedTuple):
+    """A part of a picture, and whether it is mirrored."""
+
+    box: Sequence[int]  # top, left, height, width
+    is_mirrored: bool
+
+
 class Read(NamedTuple):
     """Pixels uint8 [B, C, S, S] of rows, and what is wrong with those that could not be read, by their place.
 
@@ -53,7 +60,7 @@ class Read(NamedTuple):
 
 
 class Reader(Dataset[Read]):
-    """Reads the canvases of rows, or with ``crops`` their random resized crops; runs in the workers."""
+    """Reads the canvases of rows, or their random resized ``crops``, mirrored or not; runs in the workers."""
 
     def __init__(
         self,
@@ -75,38 +82,57 @@ class Reader(Dataset[Read]):
     def __getitem__(self, wanted: Wanted) -> Read:
         """Read rows; a file that is broken leaves its pixels black."""
         side = self.preprocess.side if wanted.draws is None else self.preprocess.size
-        pixels = torch.zeros(len(wanted.images), self.preprocess.channels, side, side, dtype=torch.uint8)
-        broken = {}
-        for place, number in enumerate(wanted.images.tolist()):
+        shape = (len(wanted.images), self.preprocess.channels, side, side)
+        pixels = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+        broken: dict[int, str] = {}
+        numbers = wanted.images.tolist()
+        pictures = [self._opened(number) for number in numbers]
+        crops = self._crops(pictures, wanted.draws)
+        for place, (number, picture, crop) in enumerate(zip(numbers, pictures, crops, strict=True)):
             try:
-                pixels[place] = self._pixels(number, wanted, place)
+                canvas = self._canvas(picture, crop)
+                if self.transforms is not None and wanted.seeds is not None:
+                    canvas = self.transforms(canvas, int(wanted.seeds[place]))
+                pixels[place] = canvas
             except DataError as error:
-                broken[place] = (
-                    f"{self.images.path(number)}: {error}" if isinstance(self.images, Pictures) else str(error)
-                )
+                pixels[place] = 0
+                where = f"{self.images.path(number)}: " if isinstance(self.images, Pictures) else ""
+                broken[place] = f"{where}{error}"
             except ConfigError as error:
                 return Read(pixels, broken, str(error))
         return Read(pixels, broken)
 
-    def _pixels(self, number: int, wanted: Wanted, place: int) -> Tensor:
-        if isinstance(self.images, Pictures):
-            picture = Picture.read(self.images.path(number))
-            if self.crops is not None and wanted.draws is not None:
-                pixels = self._crop(picture, self.crops, torch.from_numpy(wanted.draws[place]))
-            else:
-                pixels = self.preprocess.on_canvas(picture, self.may_shrink)
-        else:
-            pixels = self.images.images[number]
-        if self.transforms is not None and wanted.seeds is not None:
-            pixels = self.transforms(pixels, int(wanted.seeds[place]))
-        return pixels
+    def _opened(self, number: int) -> Picture | Tensor | DataError:
+        """Return a picture, or an array in memory; or what is wrong with its file."""
+        if not isinstance(self.images, Pictures):
+            return self.images.images[number]
+        try:
+            return Picture.read(self.images.path(number))
+        except DataError as error:
+            return error
 
-    def _crop(self, picture: Picture, crops: Augment, draws: Tensor) -> Tensor:
-        """Cut the crop that the draws name out of the picture itself, to whole pixels."""
-        top, left, height, width = crops.boxes(draws[None], picture.height, picture.width)[0].round().int().tolist()
-        height, width = max(height, 1), max(width, 1)
-        box = (min(top, picture.height - height), min(left, picture.width - width), height, width)
-        return self.preprocess.cut(picture, box, (self.preprocess.size,) * 2, self.may_shrink)
+    def _crops(
+        self, pictures: list[Picture | Tensor | DataError], draws: NDArray[np.float32] | None
+    ) -> list[Crop | None]:
+        """Return what each row's draws make of its picture, in whole pixels."""
+        if self.crops is None or draws is None:
+            return [None] * len(pictures)
+        sizes = torch.tensor([(p.height, p.width) if isinstance(p, Picture) else (1, 1) for p in pictures])
+        rows = torch.from_numpy(draws)
+        boxes = self.crops.boxes(rows, *sizes.unbind(1)).round().int()
+        boxes[:, 2:].clamp_(min=1)
+        boxes[:, :2] = torch.minimum(boxes[:, :2], sizes - boxes[:, 2:])
+        return list(map(Crop, boxes.tolist(), self.crops.mirrors(rows).tolist()))
+
+    def _canvas(self, picture: Picture | Tensor | DataError, crop: Crop | None) -> Tensor:
+        if isinstance(picture, DataError):
+            raise picture
+        if isinstance(picture, Tensor):
+            return picture
+        if crop is None:
+            return self.preprocess.on_canvas(picture, self.may_shrink)
+        pixels = self.preprocess.cut(picture, crop.box, (self.preprocess.size,) * 2, self.may_shrink)
+        return pixels.flip(2) if crop.is_mirrored else pixels
 
 
 RowsOf = Callable[[int, int], Iterator[Rows]]  # of a pass, after its first so many positions
@@ -189,7 +215,8 @@ class _Asking:
 class StreamingLoader(Loader):
     """A split that is read batch by batch: pictures from their files, or arrays that go through ``transforms``.
 
-    Random resized crops are cut from the pictures themselves. With ``ahead`` the next pass is read ahead.
+    Random resized crops are cut from the pictures themselves, and mirrored while they are at hand. With ``ahead`` the
+    next pass is read ahead.
     """
 
     def __init__(
@@ -206,7 +233,7 @@ class StreamingLoader(Loader):
         super().__init__(images, recipe, runtime)
         self.images, self.workers, self.on_error = images, workers, on_error
         crops = recipe.augment if recipe.augment.resized_crop and isinstance(images, Pictures) else None
-        self._rest = replace(recipe.augment, resized_crop=None) if crops else recipe.augment
+        self._rest = replace(recipe.augment, resized_crop=None, flip=False) if crops else recipe.augment
         self._passes = 0
         pin = runtime.device.type == "cuda"
         trained = Reader(images, recipe.preprocess, may_shrink, crops, transforms)

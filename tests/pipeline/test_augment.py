@@ -128,7 +128,7 @@ def test_resized_crops_have_the_areas_and_aspects_that_are_asked_for() -> None:
     """Of 20,000 in a picture of 300×400; those that reach beyond it are cut, and of few they are many."""
     augment = Augment(resized_crop=(0.1, 0.4), aspect=(0.5, 2.0))
     draws = torch.rand(20_000, NUM, generator=torch.Generator().manual_seed(6))
-    top, left, height, width = augment.boxes(draws, 300, 400).unbind(1)
+    top, left, height, width = augment.boxes(draws, torch.full((20_000,), 300), torch.full((20_000,), 400)).unbind(1)
     assert min(top.min(), left.min()) >= 0
     assert (top + height).max() <= 300.001
     assert (left + width).max() <= 400.001

@@ -108,7 +108,12 @@ def test_resized_crops_come_from_the_picture_itself(workers: int, pictures: Pict
         draws = plan.draws(start, start + len(batch.labels), augment.num_draws)
         for place, number in enumerate(plan.order[start : start + len(batch.labels)].tolist()):
             picture = Picture.read(pictures.path(number))
-            top, left, height, width = augment.boxes(draws[place : place + 1], 40, 50)[0].round().int().tolist()
+            top, left, height, width = (
+                augment.boxes(draws[place : place + 1], torch.tensor([40]), torch.tensor([50]))[0]
+                .round()
+                .int()
+                .tolist()
+            )
             part = picture.image.convert("RGB").crop((left, top, left + width, top + height)).resize((16, 16), 2)
             expected = torch.frombuffer(bytearray(part.tobytes()), dtype=torch.uint8).view(16, 16, 3).permute(2, 0, 1)
             expected = expected.flip(2) if draws[place, 2] < 0.5 else expected
@@ -186,7 +191,7 @@ def test_a_worker_that_dies_is_no_bug_of_ours(tmp_path: Path, picture_folder: Pi
     script.write_text(
         "import os, signal, sys\n"
         "from cnncli.pipeline import streaming\n"
-        "streaming.Reader._pixels = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "streaming.Reader._canvas = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from cnncli.cli import main\n"
         f"sys.argv = 'cnn train -c tinyvgg_folder --set data.root={root} --set data.cache=off'.split()"
         " + ['--set', 'data.workers=1', '--set', 'runtime.device=cpu', '--dry-run']\n"
