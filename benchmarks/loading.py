@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[227, 64])
     parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     runtime = choose_runtime("cpu", threads=1)  # the workers have the processors
@@ -113,7 +114,7 @@ def main() -> None:
         root = Path(folder)
         make_pictures(root, options.pictures)
         pictures = ImageFolder(str(root)).load("train")
-        for size in (227, 64):
+        for size in options.sizes:
             flipped, cropped = Augment(flip=True), Augment(resized_crop=AREA, flip=True)
             preprocess = Preprocess(size, 3, MEAN, STD)
             recipe = Recipe(preprocess, options.batch, augment=flipped)

@@ -49,11 +49,11 @@ def choose(num_images: int, preprocess: Preprocess) -> Literal["off", "memory", 
 def path_of(pictures: Pictures, preprocess: Preprocess, may_shrink: bool) -> Path:
     """Return where canvases are kept, by each picture's name, size and time of change, and by how they are made."""
     made = {key: value for key, value in asdict(preprocess).items() if key not in ("mean", "std", "size", "canvas")}
-    key = hashlib.sha256(json.dumps([VERSION, preprocess.side, may_shrink, made, pictures.root]).encode())
+    key = hashlib.sha256(json.dumps([VERSION, preprocess.side, may_shrink, made]).encode())
     for row in range(len(pictures)):
-        name = pictures.names[int(pictures.rows[row])]
+        name = pictures.file(row)
         try:
-            status = os.stat(os.path.join(os.fsencode(pictures.root), name))  # noqa: PTH116, PTH118  # a million of them
+            status = os.stat(name)  # noqa: PTH116  # a million of them
             key.update(b"%s\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
         except OSError:
             key.update(b"%s\0absent\n" % name)

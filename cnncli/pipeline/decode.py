@@ -48,10 +48,11 @@ class Picture:
         self.height, self.width = (height, width) if self.orientation < 5 else (width, height)
 
     @classmethod
-    def read(cls, path: Path) -> "Picture":
+    def read(cls, path: Path | bytes) -> "Picture":
         """Open a file; ``DataError`` if it is no picture, or larger than Pillow's limit against decompression bombs."""
         try:
-            data = path.read_bytes()
+            with open(path, "rb") as file:  # noqa: PTH123  # which takes bytes too
+                data = file.read()
         except OSError as error:
             raise DataError(error.strerror or str(error)) from None
         if not data:

@@ -127,6 +127,7 @@ def _scaled(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Scale uint8 [N, C, H, W] as Pillow's BILINEAR does, to within 1 of 255."""
     if images.shape[2:] == size:
         return images
+    images = images.contiguous(memory_format=torch.channels_last)  # as decoders give them; a part of them is neither
     return interpolate(images, size, mode="bilinear", antialias=True)
 
 

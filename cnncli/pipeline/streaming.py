@@ -107,7 +107,7 @@ class Reader(Dataset[Read]):
         if not isinstance(self.images, Pictures):
             return self.images.images[number]
         try:
-            return Picture.read(self.images.path(number))
+            return Picture.read(self.images.file(number))
         except DataError as error:
             return error
 
