@@ -7,10 +7,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from cnncli.config.validation import load_config
 from tests.conftest import Cnn
 
 
-def test_stats_can_be_put_into_a_config(folder_config: Path, cnn: Cnn, tmp_path: Path) -> None:
+def test_stats_can_be_put_into_a_config(folder_config: Path, cnn: Cnn) -> None:
     done = cnn("data", "stats", folder_config)
     assert done.returncode == 0, done.stderr
     stated = yaml.safe_load(done.stdout)["data"]
@@ -18,9 +19,8 @@ def test_stats_can_be_put_into_a_config(folder_config: Path, cnn: Cnn, tmp_path:
         **stated,
         "num_images": 12,
     }  # of 24, six to test and six to validate on
-    sets = [f"--set=data.{key}={value}" for key, value in stated.items()]
-    shown = cnn("config", "show", folder_config, *sets)
-    assert yaml.safe_load(shown.stdout)["data"]["mean"] == stated["mean"]
+    data = load_config(folder_config, [f"data.{key}={value}" for key, value in stated.items()]).data
+    assert (data.mean, data.std) == (stated["mean"], stated["std"])
 
 
 def test_check_of_good_images_says_so_and_draws_them(folder_config: Path, cnn: Cnn, tmp_path: Path) -> None:
