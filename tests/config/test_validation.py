@@ -245,6 +245,14 @@ def test_every_registered_thing_takes_its_own_options(kind: str) -> None:
         assert own.keys() & section_class(kind).model_fields.keys() == hidden
 
 
+@pytest.mark.parametrize(("given", "noted"), [("", "data"), (", root: pictures/mine", "pictures/mine")])
+def test_a_folder_is_noted_absolute(given: str, noted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run can be repeated from anywhere; the one that is meant by default, too."""
+    monkeypatch.chdir(tmp_path)
+    data = f"data: {{name: torchvision, dataset: CIFAR10{given}}}\nmodel: {{name: lenet5}}\n"
+    assert validate(read(data, "my.yaml")).data.options["root"] == str(tmp_path / noted)
+
+
 def test_options_alone_are_checked_as_in_a_config() -> None:
     """As ``cnn summary --set`` does."""
     assert validate_options("model", "tinyvgg", {"hidden": 20})["hidden"] == 20
