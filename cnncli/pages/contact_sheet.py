@@ -20,7 +20,7 @@ def draw_contact_sheet(images: "Tensor", captions: list[str], title: str, path: 
         raise ConfigError(f"{path}: the sheet is a PNG, so its name ends in .png, in a folder that exists")
     rows = -(-len(images) // COLUMNS)
     figure = Figure(figsize=(12, 0.5 + 1.7 * rows), layout="constrained")
-    figure.suptitle(plain(title))
+    figure.suptitle(title)
     for axes in (grid := figure.subplots(rows, COLUMNS, squeeze=False)).flat:
         axes.set_axis_off()
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
