@@ -82,10 +82,15 @@ class Torchvision:
             missing = error.name
             raise MachineError(f"{self.name} is read by {missing}, which is not here: pip install {missing}") from None
         except (RuntimeError, OSError, ValueError, EOFError) as error:  # as torchvision and urllib raise
-            tried = f"could not be downloaded ({str(error).strip().splitlines()[-1]})" if self.download else "is absent"
             files = "".join(f"\n  {Path(self.root, file)}" for file in files_of(self.name, self.variant))
-            hint = "or set data.download: true to fetch them" if not self.download else "by another way"
-            raise DataError(f"{self.name} {tried} or damaged; put these files there, {hint}:{files}") from None
+            if self.download:
+                why = str(error).strip().splitlines()[-1]
+                raise DataError(
+                    f"{self.name} could not be downloaded ({why}); fetch these files in another way:{files}"
+                ) from None
+            raise DataError(
+                f"{self.name} is absent or damaged; put these files there, or set data.download: true:{files}"
+            ) from None
 
 
 def files_of(name: str, variant: str = "") -> list[str]:

@@ -88,7 +88,7 @@ def test_usps_is_scaled_from_minus_one_to_one(tmp_path: Path) -> None:
 def test_what_is_absent_is_named_file_by_file(name: Name, tmp_path: Path) -> None:
     if name == "SVHN":
         pytest.importorskip("scipy")
-    with pytest.raises(DataError, match=r"set data\.download: true to fetch them") as error:
+    with pytest.raises(DataError, match=r"put these files there, or set data\.download: true:") as error:
         Torchvision(name, str(tmp_path)).load("train")
     base, _, variant = name.partition("/")
     assert all(f"\n  {tmp_path / file}" in str(error.value) for file in files_of(base, variant))
