@@ -5,6 +5,8 @@ pixels in half the time, and at a fraction of its size where that is enough; Pil
 """
 
 import io
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +53,8 @@ class Picture:
     def read(cls, path: Path | bytes) -> "Picture":
         """Open a file; ``DataError`` if it is no picture, or larger than Pillow's limit against decompression bombs."""
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # which takes bytes too
+                raise DataError("not a regular file")  # reading a pipe would wait for ever
             with open(path, "rb") as file:  # noqa: PTH123  # which takes bytes too
                 data = file.read()
         except OSError as error:
@@ -158,7 +162,9 @@ def _plain_jpeg(data: bytes) -> tuple[tuple[int, int], str] | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged."""
+    """Return the EXIF orientation, 1 to 8; 1 where there is none, it is damaged, or Pillow heeds it itself."""
+    if image.format == "TIFF":
+        return 1
     try:
         with _pillow_errors():
             value = image.getexif().get(ORIENTATION, 1)

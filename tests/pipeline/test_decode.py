@@ -1,6 +1,7 @@
 """Pictures of every kind against Pillow."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +49,15 @@ def test_a_jpeg_decoded_at_a_fraction_is_that_picture_made_smaller(shrink: int, 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["jpg", "png"])
+@pytest.mark.parametrize("kind", ["jpg", "png", "tiff", "webp"])
 def test_exif_turns_a_picture_as_pillow_does(orientation: int, kind: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = saved(SMOOTH, tmp_path / f"a.{kind}", exif=exif)
+    assert np.asarray(SMOOTH).shape[:2] == (80, 120)
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
+    assert expected.shape[:2] == ((80, 120) if orientation < 5 else (120, 80))
     picture = Picture.read(path)
     assert (picture.height, picture.width) == expected.shape[:2]
     np.testing.assert_array_equal(as_array(picture.pixels(3, WHITE)), expected)
@@ -141,8 +144,9 @@ def test_what_is_broken_is_named(what: int, tmp_path: Path) -> None:
     assert error.value.exit_code == 3
 
 
-def test_a_hundred_megapixels_may_be_a_bomb(tmp_path: Path) -> None:
-    path = saved(Image.new("1", (10_000, 10_000)), tmp_path / "a.png")
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_hundred_megapixels_may_be_a_bomb(kind: str, tmp_path: Path) -> None:
+    path = saved(Image.new("1", (10_000, 10_000)), tmp_path / f"a.{kind}")
     with pytest.raises(DataError, match="more than 89,478,485 pixels, which may be a decompression bomb"):
         Picture.read(path)
 
@@ -150,3 +154,17 @@ def test_a_hundred_megapixels_may_be_a_bomb(tmp_path: Path) -> None:
 def test_damaged_exif_is_none(tmp_path: Path) -> None:
     path = saved(SMOOTH, tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     assert Picture.read(path).orientation == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="not a regular file"):
+        Picture.read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("name", "message"), [("absent.png", "No such file"), ("loop.png", "Too many levels")])
+def test_what_cannot_be_opened_is_named(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match=message):
+        Picture.read(tmp_path / name)
