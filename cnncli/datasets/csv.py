@@ -39,7 +39,7 @@ class Table:
         rows = self._rows(path_column, label_column, split_column)
         labels = {label for _, label, _ in rows}
         numeric = all(label.isascii() and label.isdigit() for label in labels)
-        self.classes = tuple(sorted(labels, key=int if numeric else None))
+        self.classes = tuple(sorted(labels, key=(lambda label: (int(label), label)) if numeric else None))
         if len(self.classes) > MAX_CLASSES:
             raise DataError(f"{file}: {len(self.classes):,} different labels; there can be {MAX_CLASSES:,} at most")
         number = {name: index for index, name in enumerate(self.classes)}
@@ -70,6 +70,8 @@ class Table:
                     path, label, split = row[path_column], row[label_column], row.get(split_column, "train")
                     if not path or not label:
                         raise DataError(f"{where}: {path_column if not path else label_column} is empty")
+                    if "\0" in path:
+                        raise DataError(f"{where}: {path_column} holds a NUL character, which no file name may have")
                     if split not in SPLITS:
                         raise DataError(f"{where}: {split_column} is {split!r}; it must be train, val or test")
                     rows.append((path, label, split))

@@ -33,6 +33,12 @@ def test_other_headings_another_root_and_no_splits(tmp_path: Path) -> None:
     assert source.load("train").path(1) == Path("/images/y.png")
 
 
+def test_numbers_that_are_equal_have_an_order(tmp_path: Path) -> None:
+    """Whatever the order in which Python's set of texts has them in this process."""
+    rows = "".join(f"{i}.jpg,{label}\n" for i, label in enumerate(["2", "1", "002", "01"]))
+    assert table(tmp_path, f"path,label\n{rows}").classes == ("01", "1", "002", "2")
+
+
 def test_a_comma_in_a_name_is_quoted(tmp_path: Path) -> None:
     assert table(tmp_path, 'path,label\n"a,b.jpg",x\n').load("train").name(0) == "a,b.jpg"
 
@@ -45,6 +51,7 @@ def test_a_comma_in_a_name_is_quoted(tmp_path: Path) -> None:
         ("path,label\n", "no rows in it"),
         ("path,label\na.jpg,cat\n,cat\n", "table.csv:3: path is empty"),
         ("path,label\na.jpg\n", "table.csv:2: label is empty"),
+        ("path,label\na\0.jpg,cat\n", "table.csv:2: path holds a NUL character"),
         ("path,label,split\na.jpg,cat,dev\n", "table.csv:2: split is 'dev'; it must be train, val or test"),
     ],
 )
