@@ -49,6 +49,7 @@ def test_hidden_and_other_files_are_left_out(picture_folder: PictureFolder) -> N
     source = ImageFolder(str(root))
     assert source.classes == ("left", "right", "top")
     assert len(source.load("train")) == 3
+    assert source.left_out == {".txt": 1, ".db": 1}
 
 
 def test_a_circle_of_links_is_walked_once(picture_folder: PictureFolder) -> None:
@@ -69,6 +70,24 @@ def test_a_name_that_is_no_utf8_is_a_name(picture_folder: PictureFolder) -> None
     pictures = ImageFolder(str(root)).load("train")
     assert os.fsencode(pictures.path(0)) == odd
     assert pictures.path(0).read_bytes()
+
+
+def test_a_link_to_itself_is_no_folder(picture_folder: PictureFolder) -> None:
+    """One with a picture's extension is a picture that cannot be read."""
+    root = picture_folder("train", per_class=1)
+    for folder, name in (("train", "loop"), ("train/left", "loop"), ("train/left", "loop.jpg")):
+        (root / folder / name).symlink_to(name)
+    source = ImageFolder(str(root))
+    assert source.classes == ("left", "right", "top")
+    assert [Path(path).name for path in paths(source.load("train"))] == ["0.jpg", "loop.jpg", "0.jpg", "0.jpg"]
+
+
+def test_a_class_may_be_called_train(picture_folder: PictureFolder) -> None:
+    root = picture_folder(per_class=1)
+    (root / "top").rename(root / "train")
+    source = ImageFolder(str(root))
+    assert (source.splits, source.classes) == (("train",), ("left", "right", "train"))
+    assert len(source.load("train")) == 3
 
 
 @pytest.mark.parametrize(
