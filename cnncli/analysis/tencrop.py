@@ -1,5 +1,8 @@
 """Ten views of an image and their mean, as AlexNet was scored."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 
 
@@ -15,12 +18,9 @@ class TenCrop(nn.Module):
 
     def forward(self, canvases: Tensor) -> Tensor:
         """Map canvases [B, C, S, S] to logarithms of the mean probabilities [B, num_classes]."""
-        total: Tensor | None = None
-        for view in ten_views(canvases, self.size):
-            probabilities = self.model(view).float().softmax(1)
-            total = probabilities if total is None else total + probabilities
-        assert total is not None
-        return (total / 10).log()
+        views = ten_views(canvases, self.size)
+        logarithms = torch.stack([self.model(view).float().log_softmax(1) for view in views])
+        return logarithms.logsumexp(0) - math.log(len(views))  # finite where probabilities are too small for a float
 
 
 def ten_views(canvases: Tensor, size: int) -> list[Tensor]:
