@@ -36,12 +36,18 @@ class Transforms:
         self.steps = [_built(dict(spec)) for spec in specs]
 
     def __call__(self, pixels: Tensor, seed: int) -> Tensor:
-        """Transform uint8 [C, H, W] into as many pixels; draws only from a generator that ``seed`` sets."""
+        """Transform uint8 [C, H, W] into as many pixels; draws only from a generator that ``seed`` sets.
+
+        Raises ``ConfigError`` where a transform fails, or makes something else.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             result = pixels
             for step in self.steps:
-                result = step(result)
+                try:
+                    result = step(result)
+                except Exception as error:  # of torchvision, on an image or a draw that it does not take
+                    raise ConfigError(f"the transform {type(step).__name__} failed: {error}") from error
         if not isinstance(result, Tensor) or result.dtype != torch.uint8 or result.shape != pixels.shape:
             made = f"{result.dtype} {list(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
             raise ConfigError(
