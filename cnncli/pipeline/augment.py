@@ -30,6 +30,8 @@ COLUMNS = {
     name: slice(sum(list(DRAWS.values())[:i]), sum(list(DRAWS.values())[: i + 1])) for i, name in enumerate(DRAWS)
 }
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2
+TO_YIQ = (GREY, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))  # NTSC's colours
+FROM_YIQ = torch.linalg.inv(torch.tensor(TO_YIQ, dtype=torch.float64)).tolist()
 # Principal components of the RGB values of ImageNet's pixels, and their variances, as fb.resnet.torch states them
 # (Krizhevsky et al. 2012, section 4.1, describe the method); for pixels scaled to [0, 1].
 PCA_VALUES = (0.2175, 0.0188, 0.0045)
@@ -68,11 +70,6 @@ class Augment:
     def warps(self) -> bool:
         """Whether images are turned, scaled or sheared."""
         return bool(self.rotate or self.scale or self.shear)
-
-    @property
-    def recolours(self) -> bool:
-        """Whether colours that grey images lack are changed."""
-        return bool(self.saturation or self.hue or self.pca)
 
     def __call__(self, images: Tensor, draws: Tensor, size: int) -> Tensor:
         """Change images uint8 [B, C, S, S] as their rows of ``draws`` say, into [B, C, size, size], 0 to 255.
@@ -270,10 +267,8 @@ def _matrix_of(boxes: Tensor) -> Tensor:
 
 def _hue_rotation(turns: Tensor) -> Tensor:
     """Return matrices [B, 3, 3] that turn colours around the axis of greys, keeping their luma (in YIQ)."""
-    to_yiq = turns.new_tensor([GREY, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
     angle = turns * 2 * math.pi
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     rows = [zero + 1, zero, zero, zero, cos, -sin, zero, sin, cos]
-    turned = torch.stack(rows, dim=1).view(-1, 3, 3) @ to_yiq
-    solved: Tensor = torch.linalg.solve(to_yiq, turned)
-    return solved
+    turned: Tensor = turns.new_tensor(FROM_YIQ) @ torch.stack(rows, dim=1).view(-1, 3, 3) @ turns.new_tensor(TO_YIQ)
+    return turned
