@@ -69,9 +69,9 @@ class Preprocess:
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring square images uint8 [N, C, H, W] of any size, in grey or colour, to canvases."""
-        if images.shape[1] != self.channels:
-            images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else _greyed(images)
-        return torch.cat([_scaled(part, (self.side, self.side)) for part in torch.split(images, 256)])
+        if images.shape[1:] == (self.channels, self.side, self.side):
+            return images
+        return torch.cat([self._fit(part) for part in torch.split(images, 256)])
 
     def pixels(self, image: "Image | Path | str") -> Tensor:
         """Return uint8 [C, size, size] of a picture of any size; ``DataError`` if it is none."""
@@ -95,6 +95,11 @@ class Preprocess:
         """Take back what :meth:`to_dict` returned."""
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
         return cls(**values)
+
+    def _fit(self, images: Tensor) -> Tensor:
+        if images.shape[1] != self.channels:
+            images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else _greyed(images)
+        return _scaled(images, (self.side, self.side))
 
     def _padded(self, picture: Picture, may_shrink: bool) -> Tensor:
         """Scale the longer side to the canvas, and fill what the shorter one leaves."""
