@@ -103,6 +103,8 @@ def contradictions(config: Config) -> list[Problem]:
                 "best would be chosen on the test images, since train.validate_on is test; set train.report: last",
             )
         )
+    if config.augment.crop and config.augment.resized_crop:
+        found.append(Problem(("augment", "crop"), "cannot go with augment.resized_crop, which takes crops of its own"))
     if optimizer.get("nesterov") and not optimizer.get("momentum"):
         found.append(Problem(("optimizer", "nesterov"), "looks ahead along the momentum, but optimizer.momentum is 0"))
     return found
