@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     runtime = choose_runtime("cpu", threads=1)  # the workers have the processors
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, runtime.guard(options.batch):
         root = Path(folder)
         make_pictures(root, options.pictures)
         pictures = ImageFolder(str(root)).load("train")

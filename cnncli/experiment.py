@@ -1,6 +1,7 @@
 """A config made real: its data, its network, its machine; and what can be done with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from cnncli.pipeline import cache
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.reading import BrokenFile, broken
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.pipeline.transforms import Transforms
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from cnncli.runtime import Runtime, choose_runtime, cores_a_rank
-from cnncli.splits import Splits
+from cnncli.splits import Record, Splits
 from cnncli.training.loop import evaluate
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
@@ -41,22 +43,27 @@ class Experiment:
     note: Callable[[str], None] = lambda text: None  # where to say what takes long or writes outside the run
 
     @classmethod
-    def prepare(cls, config: Config, note: Callable[[str], None] = lambda text: None) -> "Experiment":
+    def prepare(
+        cls, config: Config, note: Callable[[str], None] = lambda text: None, held_out: Record | None = None
+    ) -> "Experiment":
         """Find out what the config leaves open, and write it into a copy; reads no image.
 
-        Raises ``ConfigError`` where model and data contradict each other, ``MachineError`` for an absent device.
+        ``held_out`` names the files that a run which goes on keeps from training. Raises ``ConfigError`` where model
+        and data contradict each other, ``MachineError`` for an absent device.
         """
         config = config.model_copy(deep=True)
-        source = DATASETS.get(config.data.name)(**config.data.options)
-        splits = Splits(source, config)
-        _settle_data(config, splits)
-        _settle_model(config, splits)
-        preprocess = _preprocess(config)
-        _settle_reading(config, splits, preprocess)
         wanted = config.runtime
         runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
         wanted.device, wanted.threads = str(runtime.device), runtime.threads
         wanted.memory_format = runtime.memory_format
+        if config.data.options.get("download"):
+            note(f"what is not in {config.data.options['root']} yet is downloaded there")
+        with runtime.in_turn():
+            splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, held_out)
+        _settle_data(config, splits)
+        _settle_model(config, splits)
+        preprocess = _preprocess(config)
+        _settle_reading(config, splits, preprocess, runtime)
         return cls(config, splits, preprocess, runtime, note)
 
     @classmethod
@@ -120,33 +127,39 @@ class Experiment:
         criterion = self.build_criterion(loader.labels)
         return TrainState(model, criterion, optimizer, schedule, self.runtime, config.train.clip_norm, config.train.ema)
 
+    def check_classes(self) -> None:
+        """Raise ``DataError`` where there is no picture to train on of a class; arrays are not looked at."""
+        if self.splits.source.image_size is None and (untaught := self.splits.untaught()):
+            raise DataError(
+                f"no picture to train on of class {', '.join(untaught[:10])}{' …' * (len(untaught) > 10)};"
+                " add some, remove its folder, or leave it out with data.classes"
+            )
+
     def train_loader(self) -> Loader:
         """Return the loader that shuffles and augments."""
         data, train, augment = self.config.data, self.config.train, _augment(self.config)
         classes = len(self.splits.classes)
         recipe = Recipe(self.preprocess, train.batch_size, train.seed, augment, data.sampling, classes)
-        images = self.splits.load("train")
+        images = self._images("train")
         assert images is not None
         transforms = _transforms(self.config)
         kept, skipped = self._kept(images, may_shrink=True)
         if isinstance(kept, Split) and transforms is None:
             return ResidentLoader(kept, recipe, self.runtime, skipped)
-        assert data.workers != "auto"
-        return StreamingLoader(kept, recipe, self.runtime, data.workers, data.on_error, transforms, may_shrink=True)
+        return StreamingLoader(kept, recipe, self.runtime, self.workers, data.on_error, transforms, may_shrink=True)
 
     def eval_loader(self, name: SplitName, ahead: bool = False) -> Loader | None:
         """Return the loader that evaluation uses of a split; ``None`` if there is none of that name.
 
         With ``ahead`` it is read several times, and ahead of each.
         """
-        if (images := self.splits.load(name)) is None:
+        if (images := self._images(name)) is None:
             return None
         data, recipe = self.config.data, Recipe(self.preprocess, self.config.train.eval_batch_size)
         kept, skipped = self._kept(images, may_shrink=False)
         if isinstance(kept, Split):
             return ResidentLoader(kept, recipe, self.runtime, skipped)
-        assert data.workers != "auto"
-        return StreamingLoader(kept, recipe, self.runtime, data.workers, data.on_error, ahead=ahead)
+        return StreamingLoader(kept, recipe, self.runtime, self.workers, data.on_error, ahead=ahead)
 
     def score(self, checkpoint: Checkpoint, loader: Loader, ten_crop: bool = False) -> Metrics:
         """Evaluate a checkpoint on images whose classes are those of this experiment's data set.
@@ -160,10 +173,32 @@ class Experiment:
                     f"ten crops of {self.preprocess.size} pixels need a larger data.canvas to be taken from,"
                     " which this network was not trained with"
                 )
+            if self.config.loss.name != "cross_entropy":
+                raise ConfigError(f"ten crops average probabilities, which {self.config.loss.name} has none of")
             model = TenCrop(model, self.preprocess.size)
         loader.labels = _renumbered(loader.labels, self.splits.classes, checkpoint.classes)
         with self.runtime.guard(loader.recipe.batch_size):
             return evaluate(model, self.build_criterion(), loader.in_order(canvases=ten_crop), self.runtime)
+
+    @contextmanager
+    def listing_broken(self, *names: SplitName) -> Iterator[None]:
+        """Where a picture turns out broken inside the context, raise a ``DataError`` that lists all such of splits."""
+        try:
+            yield
+        except BrokenFile:
+            splits = [images for name in names if (images := self.splits.load(name)) is not None]
+            messages = [text for images in splits for text in broken(images, self.preprocess, self.workers)]
+            raise DataError(
+                f"{len(messages):,} of {sum(map(len, splits)):,} pictures cannot be read:\n  "
+                + "\n  ".join(messages)
+                + "\nrepair or remove them, or leave them out with data.on_error: skip"
+            ) from None
+
+    @property
+    def workers(self) -> int:
+        """Processes that read pictures."""
+        assert self.config.data.workers != "auto"  # which is settled
+        return self.config.data.workers
 
     def checkpoint(self, state: TrainState) -> Checkpoint:
         """Return all that a file should hold of a run at this moment."""
@@ -178,6 +213,18 @@ class Experiment:
             held_out=self.splits.held_out_names(),
         )
 
+    def _images(self, name: SplitName) -> Images | None:
+        """Read or list a split; ``DataError`` where it is empty, or another one on another rank."""
+        with self.runtime.in_turn():
+            images = self.splits.load(name)
+        if images is not None and not len(images):
+            raise DataError(f"the {name} split holds no images")
+        if self.runtime.world_size > 1:
+            digest = images.digest() if images is not None else ""
+            if digest != self.runtime.from_main(lambda: digest):
+                raise DataError(f"the {name} split is not the one that the first process has; all need the same files")
+        return images
+
     def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, int]:
         """Return the canvases of images where they are to be kept, or else the pictures; and how many are broken."""
         data = self.config.data
@@ -185,15 +232,12 @@ class Experiment:
             return Split(self.preprocess.fit(images.images), images.labels), 0
         if data.cache == "off":
             return images, 0
-        assert data.workers != "auto"
-        keeper = cache.Cache(self.preprocess, data.workers, data.on_error, self.note)
+        keeper = cache.Cache(self.preprocess, self.workers, data.on_error, self.note)
         if data.cache == "memory":
             split = keeper.in_memory(images, may_shrink)
         else:
-            if self.runtime.prepares:
-                keeper.on_disk(images, may_shrink)
-            self.runtime.wait_for_all()
-            split = keeper.on_disk(images, may_shrink)
+            with self.runtime.in_turn():
+                split = keeper.on_disk(images, may_shrink)
         if not len(split):
             raise DataError("none of the pictures can be read")
         return split, len(images) - len(split)
@@ -271,7 +315,7 @@ def _settle_data(config: Config, splits: Splits) -> None:
         raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
 
 
-def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess) -> None:
+def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess, runtime: Runtime) -> None:
     """Settle how pictures are read and kept, and try the transforms."""
     data = config.data
     if data.workers == "auto":
@@ -281,7 +325,7 @@ def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess) -> N
         crops_pictures = config.augment.resized_crop and preprocess.side == preprocess.size
         if splits.source.image_size is None and not crops_pictures:
             num_pictures = sum(len(images) for name in splits.names if (images := splits.load(name)))
-            data.cache = cache.choose(num_pictures, preprocess)
+            data.cache = runtime.from_main(lambda: cache.choose(num_pictures, preprocess))  # all the same
     try:
         if (transforms := _transforms(config)) is not None:
             transforms(torch.zeros(preprocess.channels, preprocess.side, preprocess.side, dtype=torch.uint8), 0)

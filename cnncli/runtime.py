@@ -50,8 +50,16 @@ class Runtime:
         """Whether this process is the one of its machine that downloads and fills caches."""
         return int(os.environ.get("LOCAL_RANK", "0")) == 0 or self.world_size == 1
 
-    def wait_for_all(self) -> None:
-        """Return once all ranks have come here."""
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Let the rank of each machine that prepares go first: the others find what it downloaded or decoded."""
+        if not self.prepares:
+            self._wait_for_all()
+        yield
+        if self.prepares:
+            self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
         if self.world_size > 1:
             with _among_ranks():
                 distributed.barrier()
@@ -72,6 +80,12 @@ class Runtime:
             distributed.broadcast_object_list(box, device=self.device if self.device.type == "cuda" else None)
         made: T = box[0]
         return made
+
+    def agree(self, module: nn.Module) -> None:
+        """Give a module's buffers, such as the means of batch normalisation, their values on rank 0 on all ranks."""
+        if self.world_size > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return a model whose gradients are the means over all ranks; the model itself if there is one rank."""
@@ -111,7 +125,12 @@ class Runtime:
         return states
 
     def set_random_state(self, states: dict[str, Tensor]) -> None:
-        """Take back what :meth:`random_state` returned; of another kind of device, what applies here."""
+        """Take back what :meth:`random_state` returned; of another kind of device, what applies here.
+
+        It is the state of rank 0, so the others go on with draws of their own.
+        """
+        if not self.is_main:
+            return
         torch.set_rng_state(states["cpu"])
         if self.device.type == "cuda" and "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
@@ -120,10 +139,12 @@ class Runtime:
 
     @contextmanager
     def guard(self, batch_size: int) -> Iterator[None]:
-        """Turn a lack of memory inside the context into an ``OutOfMemoryError`` that says what to try.
+        """Compute inside the context: a lack of memory becomes an ``OutOfMemoryError`` that says what to try.
 
         The loss of another rank becomes a ``MachineError``.
         """
+        if self.device.type == "cpu":
+            _keep_freed_memory()
         try:
             with _among_ranks():
                 yield
@@ -155,8 +176,6 @@ def choose_runtime(
             threads = cores_a_rank()
     if threads != "auto":
         torch.set_num_threads(threads)
-    if chosen.type == "cpu":
-        _keep_freed_memory()
     if memory_format == "auto":
         # On the CPU channels_last gave lenet5 1.2, basic_cnn 1.4 and tinyvgg 2.4 times the images a second, and
         # cost alexnet nothing; on CUDA it is the layout of the tensor cores, which fp32 does not use.
@@ -166,7 +185,7 @@ def choose_runtime(
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what a batch or a layer freed for the next one, instead of giving it back to the system.
+    """Have glibc keep from now on what a batch or a layer freed for the next one, instead of giving it to the system.
 
     Without it each batch of 79 MB costs 19,000 page faults, which took half of the time that its normalisation took.
     """
@@ -184,7 +203,13 @@ def _join(device: torch.device) -> torch.device:
         device = _required(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        try:
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        except (RuntimeError, ValueError) as error:  # the latter where the environment says too little
+            raise MachineError(
+                f"cannot meet the other processes that WORLD_SIZE speaks of ({error!s:.120});"
+                " start them by torchrun, or unset WORLD_SIZE for one process"
+            ) from None
         atexit.register(distributed.destroy_process_group)
     return device
 

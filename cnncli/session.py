@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -67,8 +68,11 @@ class Session:
         """
         started = time.perf_counter()
         experiment, settings = self.experiment, self.config.train
+        experiment.check_classes()
         loader = experiment.train_loader()
         validation = experiment.eval_loader(settings.validate_on, ahead=True)
+        # Read before the first step: what is wrong with it had better be known now than after the last epoch.
+        test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
         watch = Watch(settings.log_every, self._log_step, self.display.follow)
         with self.runtime.guard(settings.batch_size):
             state = experiment.build_state(loader)
@@ -78,7 +82,7 @@ class Session:
                 for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
                     self._end_epoch(state, record)
                 self._draw()
-                test = self._test()
+                result = self._test(test)
             except (KeyboardInterrupt, Terminated) as stop:
                 raise self._stopped(stop) from None
         best = best_row(self.history)
@@ -88,7 +92,7 @@ class Session:
             "steps": state.steps,
             "seconds": time.perf_counter() - started,
             "best": best and {"epoch": best["epoch"], "val": best["val"]},
-            "test": test,
+            "test": result,
         }
 
     def _begin(self, state: TrainState, resumed: Checkpoint | None) -> None:
@@ -146,9 +150,8 @@ class Session:
         draw_curves({self.run.path.name: self.history}, self.run.curves)
         self._drawn = time.perf_counter()
 
-    def _test(self) -> dict[str, Any] | None:
+    def _test(self, loader: Loader | None) -> dict[str, Any] | None:
         """Score the checkpoint that ``train.report`` names on the test split, once, as ``cnn eval`` would."""
-        loader = self.experiment.eval_loader("test")
         if loader is None:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
@@ -163,18 +166,19 @@ class Session:
 
 def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
     """Take one training step and score one batch of each other split; write nothing."""
+    experiment.check_classes()
     loader = experiment.train_loader()
     result: dict[str, Any] = {"dry_run": True}
     with experiment.runtime.guard(experiment.config.train.batch_size):
         state = experiment.build_state(loader)
         watch = Watch(1, lambda record: None, display.follow)
-        first = [next(loader.epoch(0))]
+        first = list(islice(loader.epoch(0), 1))
         accumulate = experiment.config.train.accumulate
         result["train"] = _tried(loader, first, train_one_epoch(state, first, watch, accumulate))
         for name in ("val", "test"):
             result[name] = None
             if (scored := experiment.eval_loader(name)) is not None:
-                first = [next(scored.in_order())]
+                first = list(islice(scored.in_order(), 1))  # none on a rank without images
                 metrics = evaluate(state.evaluated_model, state.criterion, first, experiment.runtime)
                 result[name] = _tried(scored, first, metrics)
     return result
@@ -216,7 +220,8 @@ def _measured(metrics: Metrics) -> dict[str, Any]:
 
 
 def _tried(loader: Loader, batches: list[Batch], metrics: Metrics) -> dict[str, Any]:
-    return {**_measured(metrics), "num_images": loader.num_images, "batch": list(batches[0].images.shape)}
+    shape = list(batches[0].images.shape) if batches else None
+    return {**_measured(metrics), "num_images": loader.num_images, "batch": shape}
 
 
 def _flat(sections: dict[str, Any]) -> dict[str, Any]:

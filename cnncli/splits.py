@@ -1,5 +1,6 @@
 """The splits of a data set: its own, or held out of its training images; in the order of classes that is asked for."""
 
+import os
 from dataclasses import replace
 
 import torch
@@ -35,7 +36,7 @@ class Splits:
             self.held_out.append("test")
         if "val" not in own and data.validation:
             self.held_out.append("val")
-        self._listed: dict[SplitName, Pictures] = {}  # listing a million files twice takes seconds
+        self._listed: dict[SplitName, Pictures] = {}  # listing and dividing a million files takes seconds
 
     @property
     def names(self) -> list[SplitName]:
@@ -45,37 +46,44 @@ class Splits:
 
     def load(self, name: SplitName) -> Images | None:
         """Read or list one split; ``None`` if there is none of that name."""
-        if name in self.source.splits and name != "train":
-            return self._own(name)
-        if name != "train" and name not in self.held_out:
-            return None
-        whole = self._own("train")
-        return whole.take(self._parts(whole)[name]) if self.held_out else whole
+        if name not in self._listed:
+            images = self._read(name)
+            if not isinstance(images, Pictures):
+                return images
+            self._listed[name] = images
+        return self._listed[name]
+
+    def untaught(self) -> list[str]:
+        """Return the classes that none of the images to train on belongs to."""
+        train = self.load("train")
+        assert train is not None
+        counts = train.labels.bincount(minlength=len(self.classes))
+        return [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]
 
     def held_out_names(self) -> Record:
         """Return what a checkpoint notes of files that were held out; nothing where images have no names."""
-        if not self.held_out:
-            return {}
+        if not self.record:
+            held = {name: images for name in self.held_out if isinstance(images := self.load(name), Pictures)}
+            self.record = {name: [images.name(row) for row in range(len(images))] for name, images in held.items()}
+        return self.record
+
+    def _read(self, name: SplitName) -> Images | None:
+        if name not in (*self.source.splits, *self.held_out, "train"):
+            return None
+        if not self.held_out or (name in self.source.splits and name != "train"):
+            return self._own(name)
         whole = self._own("train")
-        if not isinstance(whole, Pictures):
-            return {}
         parts = self._parts(whole)
-        return {split: [whole.name(row) for row in parts[split].tolist()] for split in self.held_out}
+        if isinstance(whole, Pictures):
+            self._listed |= {part: whole.take(rows) for part, rows in parts.items()}
+            return self._listed[name]
+        return whole.take(parts[name])
 
     def _own(self, name: SplitName) -> Images:
         """Return a split as the data set has it, with the classes that are asked for."""
-        if name in self._listed:
-            return self._listed[name]
         if name not in self.source.splits:
             raise DataError(f"the data have no {name} split; they have {' and '.join(self.source.splits)}")
-        images = self._arranged(self.source.load(name, self.config.data.limit))
-        if not len(images):
-            raise DataError(f"the {name} split holds no images")
-        if isinstance(images, Pictures):
-            if name == "train":
-                self._check_classes(images)
-            self._listed[name] = images
-        return images
+        return self._arranged(self.source.load(name, self.config.data.limit))
 
     def _arranged(self, images: Images) -> Images:
         if self.classes == self.source.classes:
@@ -84,14 +92,6 @@ class Splits:
         labels = numbers[images.labels]
         kept = torch.nonzero(labels >= 0).squeeze(1)
         return replace(images.take(kept), labels=labels[kept])
-
-    def _check_classes(self, train: Pictures) -> None:
-        counts = train.labels.bincount(minlength=len(self.classes))
-        if empty := [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]:
-            raise DataError(
-                f"{train.root}: no picture to train on of {', '.join(empty[:10])}{' …' * (len(empty) > 10)};"
-                " add some, remove the folder, or leave the class out with data.classes"
-            )
 
     def _parts(self, whole: Images) -> dict[SplitName, Tensor]:
         """Return the rows of each part of the training images: by name where they were recorded, else drawn."""
@@ -112,14 +112,14 @@ class Splits:
         return parts | {"train": rows}
 
     def _recorded(self, whole: Pictures) -> dict[SplitName, Tensor]:
-        row_of = {whole.names[number]: row for row, number in enumerate(whole.rows.tolist())}
-        parts: dict[SplitName, Tensor] = {}
-        for name in self.held_out:
-            wanted = [file.encode("utf-8", "surrogateescape") for file in self.record.get(name, [])]
-            if missing := [file for file in wanted if file not in row_of]:
-                first = missing[0].decode(errors="replace")
-                raise DataError(
-                    f"{whole.root}: {len(missing):,} files of the run's {name} split are gone, first {first}"
-                )
-            parts[name] = torch.tensor(sorted(row_of.pop(file) for file in wanted), dtype=torch.long)
-        return parts | {"train": torch.tensor(sorted(row_of.values()), dtype=torch.long)}
+        split_of = {os.fsencode(file): name for name in self.held_out for file in self.record.get(name, [])}
+        rows: dict[SplitName, list[int]] = {name: [] for name in (*self.held_out, "train")}
+        for row, number in enumerate(whole.rows.tolist()):
+            rows[split_of.pop(whole.names[number], "train")].append(row)
+        if split_of:
+            file, name = next(iter(split_of.items()))
+            raise DataError(
+                f"{whole.root}: {len(split_of):,} files that the run held out are gone, or beyond data.limit;"
+                f" the first is {os.fsdecode(file)} of its {name} split"
+            )
+        return {name: torch.tensor(chosen, dtype=torch.long) for name, chosen in rows.items()}

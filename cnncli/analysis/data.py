@@ -1,4 +1,4 @@
-"""What is in a data set: counts, broken and doubled files, sizes, mean and deviation of the pixels."""
+"""What is in a data set: counts, broken files and duplicates, sizes, mean and standard deviation of the pixels."""
 
 import hashlib
 from collections import defaultdict
@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cnncli.datasets import Images, Pictures, SplitName
 from cnncli.errors import DataError
 from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.preprocess import Preprocess, centred
-
-CHUNK = 64  # images that are looked at in one go
+from cnncli.pipeline.reading import SCAN_BATCH, BrokenFile
+from cnncli.pipeline.streaming import OnError
+from cnncli.pipeline.workers import by_workers
 
 
 class Facts(NamedTuple):
@@ -34,31 +35,34 @@ class Facts(NamedTuple):
 
 @dataclass
 class Report:
-    """What ``cnn data check`` found. Files are named by split and name; images without a file by their number."""
+    """What ``cnn data check`` found. Files are named by their path; images without a file by split and number."""
 
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # split -> class -> images
+    missing: list[str] = field(default_factory=list)  # splits without images, classes without any to train on
     broken: list[str] = field(default_factory=list)
-    misnamed: list[str] = field(default_factory=list)  # whose extension belongs to another format
-    doubled: list[list[str]] = field(default_factory=list)  # the same content within one split and class
     leaked: list[list[str]] = field(default_factory=list)  # the same content in two splits
-    contradictory: list[list[str]] = field(default_factory=list)  # the same content in two classes
+    conflicting: list[list[str]] = field(default_factory=list)  # the same content in two classes
+    duplicates: list[list[str]] = field(default_factory=list)  # the same content within one split and class
+    misnamed: list[str] = field(default_factory=list)  # whose extension belongs to another format
     sizes: dict[str, list[int]] = field(default_factory=dict)  # side -> smallest, median, largest
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
 
     @property
     def is_wanting(self) -> bool:
-        """Whether something was found that makes results wrong."""
-        return bool(self.broken or self.leaked or self.contradictory)
+        """Whether something was found that keeps a network from being trained, or makes results wrong."""
+        return bool(self.missing or self.broken or self.leaked or self.conflicting)
 
 
 def examine(splits: dict[SplitName, Images], classes: tuple[str, ...], preprocess: Preprocess, workers: int) -> Report:
-    """Look at every image of every split; mean and deviation are those of the training images as they are seen."""
+    """Look at every image of every split; mean and std are those of the training images as the network sees them."""
     report, seen = Report(), defaultdict[bytes, list[tuple[str, str, str]]](list)
     heights, widths, moments = [], [], Moments()
     for split, images in splits.items():
         counts = images.labels.bincount(minlength=len(classes)).tolist()
         report.counts[split] = dict(zip(classes, counts, strict=True))
+        if not len(images):
+            report.missing.append(f"the {split} split holds no images")
         for row, facts in enumerate(_facts(images, preprocess, workers)):
             name = str(images.path(row)) if isinstance(images, Pictures) else f"{split} {row}"
             if facts.error:
@@ -71,15 +75,17 @@ def examine(splits: dict[SplitName, Images], classes: tuple[str, ...], preproces
             seen[facts.digest].append((split, classes[int(images.labels[row])], name))
             if split == "train" and facts.sums is not None:
                 moments.add(facts.sums)
+    untaught = [name for name, count in report.counts.get("train", {}).items() if not count]
+    report.missing += [f"class {name} has no image to train on" for name in untaught]
     for same in seen.values():
         if len(same) > 1:
             names = [name for _, _, name in same]
             if len({split for split, _, _ in same}) > 1:
                 report.leaked.append(names)
             elif len({class_ for _, class_, _ in same}) > 1:
-                report.contradictory.append(names)
+                report.conflicting.append(names)
             else:
-                report.doubled.append(names)
+                report.duplicates.append(names)
     if heights:
         for side, values in (("height", heights), ("width", widths)):
             report.sizes[side] = [min(values), int(np.median(values)), max(values)]
@@ -87,22 +93,22 @@ def examine(splits: dict[SplitName, Images], classes: tuple[str, ...], preproces
     return report
 
 
-def mean_and_std(images: Images, preprocess: Preprocess, workers: int) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the pixels, scaled to [0, 1], of each channel, as a network sees them.
+def moments_of(images: Images, preprocess: Preprocess, workers: int, on_error: OnError) -> "Moments":
+    """Return what gives mean and standard deviation of the pixels, scaled to [0, 1], as the network sees them.
 
-    Raises ``DataError`` if a file is broken.
+    Raises ``BrokenFile`` at the first such if ``on_error`` is fail.
     """
     moments = Moments()
-    for row, facts in enumerate(_facts(images, preprocess, workers)):
-        if facts.sums is None:
-            assert isinstance(images, Pictures)
-            raise DataError(f"{images.path(row)}: {facts.error}; 'cnn data check' lists all that are broken")
-        moments.add(facts.sums)
-    return moments.mean_and_std()
+    for facts in _facts(images, preprocess, workers):
+        if facts.sums is not None:
+            moments.add(facts.sums)
+        elif on_error == "fail":
+            raise BrokenFile(facts.error)
+    return moments
 
 
 class Moments:
-    """Sums over images of their pixels' means and mean squares, a row each [2, C]."""
+    """Sums over ``count`` images of their pixels' means and mean squares, a row each [2, C]."""
 
     def __init__(self) -> None:
         self.count, self.sums = 0, np.zeros(())
@@ -126,7 +132,7 @@ class _Examiner(Dataset[list[Facts]]):
         self.images, self.preprocess = images, preprocess
 
     def __getitem__(self, start: int) -> list[Facts]:
-        return [self._facts(row) for row in range(start, min(start + CHUNK, len(self.images)))]
+        return [self._facts(row) for row in range(start, min(start + SCAN_BATCH, len(self.images)))]
 
     def _facts(self, row: int) -> Facts:
         if not isinstance(self.images, Pictures):
@@ -152,20 +158,9 @@ def _sums(pixels: torch.Tensor) -> NDArray[np.float64]:
 
 
 def _facts(images: Images, preprocess: Preprocess, workers: int) -> Iterator[Facts]:
-    loader: DataLoader[list[Facts]] = DataLoader(
-        _Examiner(images, preprocess),
-        batch_size=None,
-        sampler=range(0, len(images), CHUNK),
-        num_workers=workers if isinstance(images, Pictures) else 0,
-        collate_fn=_as_they_are,
-        generator=torch.Generator(),
-    )
-    for chunk in loader:
+    starts = range(0, len(images), SCAN_BATCH)
+    for chunk in by_workers(_Examiner(images, preprocess), starts, workers if isinstance(images, Pictures) else 0):
         yield from chunk
-
-
-def _as_they_are(chunk: list[Facts]) -> list[Facts]:
-    return chunk
 
 
 def _formats(extension: str) -> set[str]:

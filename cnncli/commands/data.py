@@ -30,12 +30,14 @@ def add_to(parent: typer.Typer) -> None:
 def check(
     config: ConfigArgument,
     sets: Sets = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The sheet of what the network sees, a PNG.")] = Path(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The contact sheet, a PNG.")] = Path(
         "contact_sheet.png"
     ),
     json: Json = False,
 ) -> None:
-    """Look at every image: counts, broken files, duplicates, sizes, mean and deviation; exit code 3 if any is wrong.
+    """Look at every image: counts, broken files, duplicates, sizes, mean and std; draw some as the network sees them.
+
+    Exit code 3 if a class or a split has no images, a file is broken, or one image is in two splits or two classes.
 
     Example: cnn data check tinyvgg_folder --set data.root=pictures
     """
@@ -44,47 +46,48 @@ def check(
     from cnncli.analysis.data import examine
     from cnncli.display import print_json, print_table, print_text
 
-    experiment = _experiment(config, sets)
-    splits = {name: images for name in experiment.splits.names if (images := experiment.splits.load(name))}
-    workers = experiment.config.data.workers
-    assert workers != "auto"
-    report = examine(splits, experiment.splits.classes, experiment.preprocess, workers)
+    experiment = _experiment(config, sets, on_error="skip")
     _draw(experiment, output)
+    splits = {name: images for name in experiment.splits.names if (images := experiment.splits.load(name)) is not None}
+    report = examine(splits, experiment.splits.classes, experiment.preprocess, experiment.workers)
+    left_out: dict[str, int] = getattr(experiment.splits.source, "left_out", {})
     if json:
-        print_json({**asdict(report), "contact_sheet": str(output)})
+        print_json({**asdict(report), "left_out": left_out, "contact_sheet": str(output)})
     else:
         print_table(_table(report))
-        print_text(_findings(report, output))
+        print_text(_findings(report, left_out, output))
     if report.is_wanting:
-        raise DataError(f"{config}: found wanting; see above" if not json else f"{config}: found wanting")
+        raise DataError(f"{config}: the images have problems" + (", listed above" if not json else ""))
 
 
 @app.command()
 def stats(config: ConfigArgument, sets: Sets = None, json: Json = False) -> None:
-    """Compute mean and standard deviation of the training images, to be put into the config.
+    """Compute mean and standard deviation of the training images, as lines for the config.
 
     Example: cnn data stats mine.yaml
     """
-    from cnncli.analysis.data import mean_and_std
+    from cnncli.analysis.data import moments_of
     from cnncli.display import print_json, print_text
 
     experiment = _experiment(config, sets)
-    images, workers = experiment.splits.load("train"), experiment.config.data.workers
+    images = experiment.splits.load("train")
     assert images is not None
-    assert workers != "auto"
-    mean, std = mean_and_std(images, experiment.preprocess, workers)
+    with experiment.listing_broken("train"):
+        moments = moments_of(images, experiment.preprocess, experiment.workers, experiment.config.data.on_error)
+    mean, std = moments.mean_and_std()
     if json:
-        print_json({"mean": mean, "std": std, "num_images": len(images)})
+        print_json({"mean": mean, "std": std, "num_images": moments.count})
     else:
-        print_text(f"data:  # of the {len(images):,} training images\n  mean: {mean}\n  std: {std}")
+        print_text(f"data:  # of the {moments.count:,} training images\n  mean: {mean}\n  std: {std}")
 
 
-def _experiment(config: str, sets: list[str] | None) -> "Experiment":
+def _experiment(config: str, sets: list[str] | None, **data: Any) -> "Experiment":
     from cnncli.config.validation import load_config
     from cnncli.experiment import Experiment
 
     loaded = load_config(config, sets or ())
-    loaded.data.cache, loaded.data.on_error = "off", "skip"  # to look at them, broken ones too, and write nothing
+    for key, value in {"cache": "off", **data}.items():  # nothing is written but the sheet
+        setattr(loaded.data, key, value)
     return Experiment.prepare(loaded)
 
 
@@ -118,22 +121,21 @@ def _table(report: "Report") -> "Table":
     return table
 
 
-def _findings(report: "Report", output: Path) -> str:
+def _findings(report: "Report", left_out: dict[str, int], output: Path) -> str:
     lines = [""]
-    if report.sizes:
-        smallest, median, largest = zip(report.sizes["height"], report.sizes["width"], strict=True)
-        sizes = " · ".join(
-            f"{what} {h}×{w}"
-            for what, (h, w) in zip(("smallest", "median", "largest"), (smallest, median, largest), strict=True)
-        )
-        lines.append(f"height×width  {sizes}")
-    lines += [f"mean          {report.mean}", f"std           {report.std}", f"sheet         {output}"]
+    for side, (smallest, median, largest) in report.sizes.items():
+        lines.append(f"{side:9} {smallest} to {largest}, median {median}")
+    lines += [f"mean      {report.mean}", f"std       {report.std}", f"sheet     {output}"]
+    if left_out:
+        kinds = ", ".join(f"{count:,} {extension}" for extension, count in left_out.items())
+        lines.append(f"left out  {kinds}: not among the extensions of pictures")
     findings: list[tuple[str, list[Any]]] = [
+        ("missing", report.missing),
         ("broken: cannot be read", report.broken),
-        ("leaked: the same picture in two splits", report.leaked),
-        ("contradictory: the same picture in two classes", report.contradictory),
-        ("doubled: the same picture twice in a class", report.doubled),
-        ("misnamed: the extension is of another format", report.misnamed),
+        ("leaked: the same image in two splits", report.leaked),
+        ("conflicting: the same image in two classes", report.conflicting),
+        ("duplicates: the same image twice in a class", report.duplicates),
+        ("misnamed: the extension belongs to another format", report.misnamed),
     ]
     for what, found in findings:
         if found:

@@ -34,13 +34,12 @@ def evaluate(
 
     loaded, display = load(checkpoint), Display()
     experiment = Experiment.of_checkpoint(loaded, data, device, display.note)
-    loader = experiment.eval_loader(split)
-    if loader is None:
-        has = " and ".join(experiment.splits.names)
-        raise DataError(
-            f"there is no {split} split: {'the run was trained without one' if data is None else data}; there is {has}"
-        )
-    metrics = experiment.score(loaded, loader, ten_crop)
+    with experiment.listing_broken(split):
+        loader = experiment.eval_loader(split)
+        if loader is None:
+            where, has = data or "the run was trained without one", " and ".join(experiment.splits.names)
+            raise DataError(f"there is no {split} split: {where}; there is {has}")
+        metrics = experiment.score(loaded, loader, ten_crop)
     if not experiment.runtime.is_main:
         return
     result: dict[str, Any] = {

@@ -52,24 +52,26 @@ def train(
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
     )
-    display = Display()
-    experiment = Experiment.prepare(load_config(run.config if run else str(config), sets or (), flags), display.note)
+    display, settings = Display(), load_config(run.config if run else str(config), sets or (), flags)
     if dry_run:
-        result = session.dry_run(experiment, display)
+        settings.data.cache = "off"  # which would be written
+    checkpoint = load(run.last) if run else None
+    experiment = Experiment.prepare(settings, display.note, checkpoint.held_out if checkpoint else None)
+    if dry_run:
+        with experiment.listing_broken(*experiment.splits.names):
+            result = session.dry_run(experiment, display)
         if experiment.runtime.is_main:
             print_json(result) if json else print_text(_dry_summary(result))
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is a run to leave whole
     signal.signal(signal.SIGTERM, _terminate)
-    checkpoint = None
-    if run is not None:
-        last = run.last
-        checkpoint = experiment.runtime.from_main(lambda: load(last))
+    if checkpoint is not None:
         session.check_resume(experiment.config, checkpoint)
-    else:
+    if run is None:
         settled = experiment.config.train
         run = experiment.runtime.from_main(lambda: Run.create(Path(settled.output), settled.name or "run"))
-    with run.locked() if experiment.runtime.is_main else nullcontext():
+    locked = run.locked() if experiment.runtime.is_main else nullcontext()
+    with locked, experiment.listing_broken(*experiment.splits.names):
         result = session.Session(experiment, run, display).train(checkpoint)
     if experiment.runtime.is_main:
         print_json(result) if json else print_text(_summary(result, run))

@@ -1,5 +1,6 @@
 """Sources of images: one file a data set, named after it."""
 
+import hashlib
 import os
 from array import array
 from collections.abc import Iterable
@@ -51,6 +52,10 @@ class Split:
         """Return some of the images, by their numbers."""
         return Split(self.images[rows], self.labels[rows])
 
+    def digest(self) -> str:
+        """Return what tells these images from others, in a word: by their labels."""
+        return hashlib.sha256(self.labels.numpy().tobytes()).hexdigest()
+
 
 class Names:
     """File names relative to a folder, as the file system has them, in one block of memory.
@@ -63,13 +68,17 @@ class Names:
         for name in names:
             block += name
             ends.append(len(block))
-        self._block, self._ends = np.frombuffer(bytes(block), np.uint8), np.frombuffer(ends, np.int64)
+        self._block, self._ends = np.frombuffer(block, np.uint8), np.frombuffer(ends, np.int64)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> bytes:
         return self._block[self._ends[number] : self._ends[number + 1]].tobytes()
+
+    def digest(self) -> bytes:
+        """Return what tells these names from others."""
+        return hashlib.sha256(self._block.data).digest() + hashlib.sha256(self._ends.data).digest()
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,11 @@ class Pictures:
     def take(self, rows: "Tensor") -> "Pictures":
         """Return some of the pictures, by their numbers; the names are shared."""
         return replace(self, rows=self.rows[rows], labels=self.labels[rows])
+
+    def digest(self) -> str:
+        """Return what tells these pictures from others, in a word: by their names and labels."""
+        known = self.names.digest(), self.rows.numpy().tobytes(), self.labels.numpy().tobytes()
+        return hashlib.sha256(b"".join(known)).hexdigest()
 
     def name(self, row: int) -> str:
         """Return a file's name relative to ``root``; bytes that are no UTF-8 survive as surrogates."""

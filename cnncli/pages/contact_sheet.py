@@ -24,7 +24,7 @@ def draw_contact_sheet(images: "Tensor", captions: list[str], title: str, path: 
     for axes in (grid := figure.subplots(rows, COLUMNS, squeeze=False)).flat:
         axes.set_axis_off()
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
-        pixels = image.permute(1, 2, 0).clamp(0, 1).numpy()
-        axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        pixels = image.permute(1, 2, 0) if len(image) == 3 else image.mean(0)  # grey, or channels that are no colours
+        axes.imshow(pixels.clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(plain(caption), fontsize=8)
     figure.savefig(path, format="png", dpi=110, metadata={"Software": "cnncli"})

@@ -56,6 +56,7 @@ def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float
 
 
 def plain(name: str) -> str:
-    """Keep matplotlib from reading a formula into a name, and a long name from filling the picture."""
+    """Keep matplotlib from reading a formula into a name, a long one from filling the picture, odd bytes from both."""
+    name = name.encode(errors="replace").decode()  # of a file name that is no UTF-8
     end = name if len(name) <= 40 else "…" + name[-39:]
     return end.replace("$", r"\$")

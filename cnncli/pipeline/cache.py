@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import PIL
+import simplejpeg
 import torch
 from numpy.typing import NDArray
 
 from cnncli.datasets import Pictures, Split
 from cnncli.errors import MachineError
 from cnncli.pipeline.preprocess import Preprocess
-from cnncli.pipeline.streaming import OnError, broken, broken_files, canvases
+from cnncli.pipeline.reading import BrokenFile, broken, canvases
+from cnncli.pipeline.streaming import OnError
 
 MEMORY_SHARE = 4  # the part of the machine's memory that canvases may take by themselves: a quarter
-VERSION = 1  # of how canvases are made; a new one makes old caches stale
+# What makes canvases: another version of any of them makes old caches stale. The first number is that of our own part.
+MAKERS = (1, PIL.__version__, simplejpeg.__version__, str(torch.__version__))
 
 
 def folder() -> Path:
@@ -49,7 +53,7 @@ def choose(num_images: int, preprocess: Preprocess) -> Literal["off", "memory", 
 def path_of(pictures: Pictures, preprocess: Preprocess, may_shrink: bool) -> Path:
     """Return where canvases are kept, by each picture's name, size and time of change, and by how they are made."""
     made = {key: value for key, value in asdict(preprocess).items() if key not in ("mean", "std", "size", "canvas")}
-    key = hashlib.sha256(json.dumps([VERSION, preprocess.side, may_shrink, made]).encode())
+    key = hashlib.sha256(json.dumps([MAKERS, preprocess.side, may_shrink, made]).encode())
     for row in range(len(pictures)):
         name = pictures.file(row)
         try:
@@ -61,9 +65,9 @@ def path_of(pictures: Pictures, preprocess: Preprocess, may_shrink: bool) -> Pat
 
 
 class Cache:
-    """Keeps the canvases of pictures, in memory or on disk; ``num_skipped`` counts the broken files left out.
+    """Keeps the canvases of pictures, in memory or on disk, without those that are broken.
 
-    Raises ``DataError`` listing the broken files if ``on_error`` is fail.
+    Raises ``BrokenFile`` at the first of them if ``on_error`` is fail.
     """
 
     def __init__(self, preprocess: Preprocess, workers: int, on_error: OnError, note: Callable[[str], None]) -> None:
@@ -73,7 +77,7 @@ class Cache:
         """Decode into one tensor."""
         good = np.ones(len(pictures), bool)
         parts = list(self._decoded(pictures, may_shrink, good))
-        return self._split(np.concatenate(parts), good, pictures)
+        return _split(np.concatenate(parts), good, pictures)
 
     def on_disk(self, pictures: Pictures, may_shrink: bool) -> Split:
         """Map the file that an earlier run made, or make it, whole or not at all.
@@ -82,31 +86,32 @@ class Cache:
         Raises ``MachineError`` if it cannot be written.
         """
         path = path_of(pictures, self.preprocess, may_shrink)
-        num_pictures, channels, side = len(pictures), self.preprocess.channels, self.preprocess.side
         if not path.is_file():
-            self.note(f"decoding {num_pictures:,} pictures into {path}")
+            self.note(f"decoding {len(pictures):,} pictures into {path}")
             self._write(path, pictures, may_shrink)
         mapped = np.memmap(path, np.uint8, "c")  # private, so that torch may see it as a tensor like any other
-        good = mapped[-num_pictures:].astype(bool)
-        if self.on_error == "fail" and not good.all():
-            raise broken_files(broken(pictures, self.preprocess, self.workers), num_pictures)
-        return self._split(mapped[:-num_pictures].reshape(-1, channels, side, side), good, pictures)
-
-    def _split(self, canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> Split:
-        return Split(torch.from_numpy(canvases), pictures.labels[torch.from_numpy(good)])
+        good = mapped[-len(pictures) :].astype(bool)
+        if not good.all():
+            bad = pictures.take(torch.from_numpy(~good).nonzero().squeeze(1))
+            still = broken(bad, self.preprocess, self.workers, may_shrink)
+            if len(still) < np.count_nonzero(~good):  # what hid some of them, permissions say, is gone
+                path.unlink(missing_ok=True)
+                return self.on_disk(pictures, may_shrink)
+            if self.on_error == "fail":
+                raise BrokenFile(still[0])
+        side = self.preprocess.side
+        return _split(mapped[: -len(pictures)].reshape(-1, self.preprocess.channels, side, side), good, pictures)
 
     def _decoded(self, pictures: Pictures, may_shrink: bool, good: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]:
         """Yield the canvases a few at a time, and note in ``good`` which pictures were not broken."""
-        messages: list[str] = []
         done = 0
-        for _, read in canvases(pictures, self.preprocess, self.workers, may_shrink):
+        for read in canvases(pictures, self.preprocess, self.workers, may_shrink):
+            if read.broken and self.on_error == "fail":
+                raise BrokenFile(next(iter(read.broken.values())))
             here = good[done : done + len(read.pixels)]
             here[list(read.broken)] = False
-            messages += read.broken.values()
             done += len(read.pixels)
-            yield read.pixels.numpy()[here]
-        if messages and self.on_error == "fail":
-            raise broken_files(messages, len(pictures))
+            yield np.ascontiguousarray(read.pixels.numpy()[here])
 
     def _write(self, path: Path, pictures: Pictures, may_shrink: bool) -> None:
         good = np.ones(len(pictures), bool)
@@ -115,8 +120,8 @@ class Cache:
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                 try:
                     for part in self._decoded(pictures, may_shrink, good):
-                        file.write(part.tobytes())
-                    file.write(good.tobytes())
+                        file.write(part.data)
+                    file.write(good.data)
                     file.flush()
                     os.fsync(file.fileno())
                     Path(file.name).replace(path)
@@ -126,3 +131,7 @@ class Cache:
             raise MachineError(
                 f"{path}: {error.strerror}; set $CNN_CACHE to another folder, or data.cache: memory or off"
             ) from None
+
+
+def _split(canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> Split:
+    return Split(torch.from_numpy(canvases), pictures.labels[torch.from_numpy(good)])

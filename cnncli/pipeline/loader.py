@@ -53,7 +53,7 @@ class Loader(ABC):
         self.recipe, self.runtime = recipe, runtime
         self.num_images = len(images)
         self.labels = images.labels
-        self.num_skipped = 0  # broken files that the batches handed out so far had to leave out
+        self.num_skipped = 0  # broken files that this rank's part of the pass so far had to leave out
 
     @property
     def num_batches(self) -> int:

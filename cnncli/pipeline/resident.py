@@ -15,7 +15,7 @@ class ResidentLoader(Loader):
 
     def __init__(self, split: Split, recipe: Recipe, runtime: Runtime, num_skipped: int = 0) -> None:
         super().__init__(split, recipe, runtime)
-        self.num_skipped = num_skipped  # when it was read
+        self.num_skipped = num_skipped if runtime.is_main else 0  # when it was read, whole, by each rank
         self.images = split.images.to(runtime.device) if runtime.has_room_for(split.images) else split.images
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:

@@ -29,7 +29,7 @@ class StepRecord:
 class EpochRecord:
     """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in.
 
-    ``num_skipped`` counts the files that were broken and left out.
+    ``num_skipped`` counts the files that were broken and left out, those to validate on included.
     """
 
     epoch: int
@@ -70,14 +70,16 @@ def fit(
         state.check_finite()
         state.epoch, state.position = state.epoch + 1, 0
         seconds = time.perf_counter() - started
-        scores = None
+        scores, num_skipped = None, loader.num_skipped
         if validation is not None:
+            state.runtime.agree(state.evaluated_model)  # or each rank would score one of its own
             shown = watch.progress(validation.in_order(), validation.num_batches, f"{label} validation")
             scores = evaluate(state.evaluated_model, state.criterion, shown, state.runtime)
+            num_skipped += validation.num_skipped
         state.schedule.observe((scores or train).loss)
         # What the caller does with the record (saving, drawing) belongs to the seconds of the next one.
         started = time.perf_counter()
-        skipped = int(state.runtime.sum_of(torch.tensor(loader.num_skipped, device=state.runtime.device)))
+        skipped = int(state.runtime.sum_of(torch.tensor(num_skipped, device=state.runtime.device)))
         speed = num_images / seconds
         yield EpochRecord(state.epoch, state.steps, state.lr, seconds, speed, skipped, train, scores)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cnncli.errors import DataError
 from cnncli.runtime import Runtime
 
 
@@ -44,9 +45,11 @@ class Meter:
             self.num_ranked += len(labels)
 
     def compute(self) -> Metrics:
-        """Return the means over the images of all ranks so far."""
+        """Return the means over the images of all ranks so far; ``DataError`` if there were none."""
         counts = self.hits.new_tensor([self.num_images, self.num_ranked])
         correct, among_five, num_images, num_ranked = self.runtime.sum_of(torch.cat([self.hits, counts])).tolist()
         loss, weight = self.runtime.sum_of(self.losses).tolist()
+        if not num_images:
+            raise DataError("none of the images can be read")
         top5 = among_five / num_ranked if num_ranked else None
-        return Metrics(loss / (weight or 1), correct / max(num_images, 1), top5, num_images)
+        return Metrics(loss / weight, correct / num_images, top5, num_images)

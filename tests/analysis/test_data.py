@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from cnncli.analysis.data import examine, mean_and_std
+from cnncli.analysis.data import examine, moments_of
 from cnncli.datasets import Split
 from cnncli.datasets.image_folder import ImageFolder
 from cnncli.datasets.mnist import MNIST
-from cnncli.errors import DataError
 from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.reading import BrokenFile
 from tests.conftest import PictureFolder
 
 SEEN = Preprocess(16, 3, (0.5,) * 3, (0.5,) * 3, resize="crop")
@@ -22,7 +22,7 @@ SEEN = Preprocess(16, 3, (0.5,) * 3, (0.5,) * 3, resize="crop")
 def test_mean_and_deviation_are_numpys_of_what_is_seen(workers: int, picture_folder: PictureFolder) -> None:
     pictures = ImageFolder(str(picture_folder("train", per_class=25))).load("train")  # more than one chunk
     pixels = np.stack([SEEN.pixels(pictures.path(row)).numpy() for row in range(len(pictures))]) / 255
-    mean, std = mean_and_std(pictures, SEEN, workers)
+    mean, std = moments_of(pictures, SEEN, workers, "fail").mean_and_std()
     np.testing.assert_allclose(mean, pixels.mean((0, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(std, pixels.std((0, 2, 3)), atol=1e-6)
 
@@ -30,16 +30,20 @@ def test_mean_and_deviation_are_numpys_of_what_is_seen(workers: int, picture_fol
 def test_mnist_has_the_mean_and_deviation_that_everyone_uses() -> None:
     """0.1307 and 0.3081."""
     images = MNIST().load("train")
-    mean, std = mean_and_std(images, Preprocess(28, 1, (0.0,), (1.0,)), 0)
+    mean, std = moments_of(images, Preprocess(28, 1, (0.0,), (1.0,)), 0, "fail").mean_and_std()
     assert mean == pytest.approx([0.1307], abs=5e-5)
     assert std == pytest.approx([0.3081], abs=5e-5)
 
 
 def test_a_broken_file_has_no_mean(picture_folder: PictureFolder) -> None:
     pictures = ImageFolder(str(picture_folder("train"))).load("train")
+    others = pictures.take(torch.tensor([row for row in range(24) if row != 3]))
+    expected = moments_of(others, SEEN, 0, "fail")
     pictures.path(3).write_bytes(b"text")
-    with pytest.raises(DataError, match=rf"{pictures.path(3)}: not a picture.*; 'cnn data check' lists all"):
-        mean_and_std(pictures, SEEN, 0)
+    with pytest.raises(BrokenFile, match="not a picture"):
+        moments_of(pictures, SEEN, 0, "fail")
+    moments = moments_of(pictures, SEEN, 0, "skip")
+    assert (moments.count, moments.mean_and_std()) == (23, expected.mean_and_std())
 
 
 def test_sizes_are_those_one_looks_at(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def bomb() -> bytes:
 
 @pytest.fixture
 def dirty(picture_folder: PictureFolder) -> Path:
-    """Return a folder with good pictures of every kind, four broken files, and what is no picture."""
+    """Return a folder with good pictures of every kind, broken files, and what is no picture."""
     root = picture_folder("train", "val", per_class=3)
     left = root / "train" / "left"
     # Good, each of them decoded somehow:
@@ -47,9 +47,15 @@ def dirty(picture_folder: PictureFolder) -> Path:
     (left / "empty.jpg").touch()
     (left / "text.jpg").write_text("not a picture")
     (left / "bomb.png").write_bytes(bomb())
+    Image.new("L", (10_000, 10_000)).save(left / "bomb.jpg")
+    (left / "circle.jpg").symlink_to("circle.jpg")
+    (left / "folder.jpg").mkdir()  # the name of a picture, but it is walked as any other folder
+    Path(os.fsdecode(os.fsencode(left) + b"/th\xe9.jpg")).write_text("not a picture")
     # No pictures, and left out:
     (left / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (left / "loop").symlink_to(left)
+    (left / "circle").symlink_to("circle")
+    (left / "notes.txt").write_text("not a picture, and not called one")
     return root
 
 
@@ -58,6 +64,9 @@ BROKEN = {
     "empty.jpg": "an empty file",
     "text.jpg": "not a picture that Pillow knows",
     "bomb.png": "more than 89,478,485 pixels, which may be a decompression bomb",
+    "bomb.jpg": "more than 89,478,485 pixels, which may be a decompression bomb",
+    "circle.jpg": "Too many levels of symbolic links",
+    r"th\udce9.jpg": "not a picture that Pillow knows",
 }
 NUM_GOOD = 3 * 3 + 6
 
@@ -76,7 +85,7 @@ def test_every_broken_file_is_named(cache: str, dirty: Path, cnn: Cnn, tmp_path:
     done = cnn("train", "-c", config(tmp_path, dirty, f", cache: {cache}, workers: 1"))
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"4 of {NUM_GOOD + 4} pictures cannot be read:\n" in done.stderr
+    assert f"{len(BROKEN)} of {NUM_GOOD + len(BROKEN) + 9} pictures cannot be read:\n" in done.stderr
     for name, problem in BROKEN.items():
         assert f"\n  {dirty}/train/left/{name}: {problem}" in done.stderr
     assert "data.on_error: skip" in done.stderr
@@ -89,7 +98,7 @@ def test_what_is_good_can_be_trained_on(cache: str, dirty: Path, cnn: Cnn, tmp_p
     done = cnn("train", "-c", file, "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(row) for row in (tmp_path / "runs" / "dirty" / "history.jsonl").read_text().splitlines()]
-    assert [row["num_skipped"] for row in rows] == [4, 4]
+    assert [row["num_skipped"] for row in rows] == [len(BROKEN)] * 2
 
 
 def test_a_class_that_only_val_has_is_named(picture_folder: PictureFolder, cnn: Cnn, tmp_path: Path) -> None:
@@ -98,7 +107,29 @@ def test_a_class_that_only_val_has_is_named(picture_folder: PictureFolder, cnn: 
     NOISE.save(root / "val" / "newt" / "1.jpg")
     done = cnn("train", "-c", config(tmp_path, root))
     assert done.returncode == 3
-    assert f"error: {root}: no picture to train on of newt; add some, remove the folder" in done.stderr
+    assert done.stderr.startswith("error: no picture to train on of class newt; add some, remove its folder")
+
+
+def test_data_check_counts_what_is_missing(picture_folder: PictureFolder, cnn: Cnn, tmp_path: Path) -> None:
+    """An empty class, one that only val has, a split without pictures, a class whose name is no UTF-8."""
+    root = picture_folder("train", "val", per_class=2)
+    for name in ("train/empty", "val/newt", "test/left"):
+        (root / name).mkdir(parents=True)
+    NOISE.save(root / "val" / "newt" / "1.jpg")
+    odd = os.fsdecode(os.fsencode(root / "train") + b"/caf\xe9")
+    (root / "train" / "left").rename(odd)
+    done = cnn("data", "check", config(tmp_path, root))
+    assert done.returncode == 3
+    assert done.stderr == f"error: {tmp_path / 'dirty.yaml'}: the images have problems, listed above\n"
+    listed = done.stdout.splitlines()
+    start = listed.index("missing (4)") + 1
+    assert listed[start : start + 4] == [
+        "  the test split holds no images",
+        *(f"  class {name} has no image to train on" for name in ("empty", "left", "newt")),
+    ]
+    assert listed[1].split() == [r"caf\udce9", "2", "0", "0"]
+    with Image.open(tmp_path / "contact_sheet.png") as sheet:
+        assert sheet.format == "PNG"
 
 
 def test_data_check_finds_all_of_it(dirty: Path, cnn: Cnn, tmp_path: Path) -> None:
@@ -106,19 +137,20 @@ def test_data_check_finds_all_of_it(dirty: Path, cnn: Cnn, tmp_path: Path) -> No
     left, val = dirty / "train" / "left", dirty / "val"
     NOISE.save(left / "misnamed.jpg", "PNG")
     shutil.copy(dirty / "train" / "top" / "1.jpg", val / "top" / "leaked.jpg")
-    shutil.copy(dirty / "train" / "top" / "2.jpg", left / "contradictory.jpg")
+    shutil.copy(dirty / "train" / "top" / "2.jpg", left / "conflicting.jpg")
     done = cnn("data", "check", config(tmp_path, dirty), "-o", "sheet.png", "--json")
     assert done.returncode == 3
     report = json.loads(done.stdout)
-    assert report["counts"]["train"] == {"left": 3 + 6 + 4 + 2, "right": 3, "top": 3}
-    assert sorted(Path(line.partition(": ")[0]).name for line in report["broken"]) == sorted(BROKEN)
+    assert report["counts"]["train"] == {"left": 3 + 6 + len(BROKEN) + 2, "right": 3, "top": 3}
+    names = sorted(Path(line.partition(": ")[0]).name for line in report["broken"])
+    assert [name.encode(errors="backslashreplace").decode() for name in names] == sorted(BROKEN)
+    assert report["left_out"] == {"circle": 1, ".txt": 1}
+    assert report["missing"] == []
     assert report["misnamed"] == [f"{left}/misnamed.jpg is PNG"]
-    names = {
-        kind: [[Path(path).name for path in same] for same in report[kind]] for kind in ("leaked", "contradictory")
-    }
-    assert names["contradictory"] == [["contradictory.jpg", "2.jpg"]]
+    names = {kind: [[Path(path).name for path in same] for same in report[kind]] for kind in ("leaked", "conflicting")}
+    assert names["conflicting"] == [["conflicting.jpg", "2.jpg"]]
     assert ["1.jpg", "leaked.jpg"] in names["leaked"]
-    (doubled,) = (same for same in report["doubled"] if Path(same[0]).parent == left)
+    (doubled,) = (same for same in report["duplicates"] if Path(same[0]).parent == left)
     assert [os.fsencode(path) for path in doubled] == [
         os.fsencode(left) + name for name in (b"/0.jpg", b"/caf\xe9.jpg")
     ]

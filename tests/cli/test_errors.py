@@ -73,6 +73,13 @@ def test_all_problems_of_the_flags_are_said_at_once(cnn: Cnn) -> None:
     ]
 
 
+def test_other_processes_that_never_come(cnn: Cnn, tiny_config: Path) -> None:
+    """A container sets WORLD_SIZE, but nobody starts the other process."""
+    done = cnn("train", "-c", tiny_config, WORLD_SIZE="2", RANK="0")
+    assert "cannot meet the other processes that WORLD_SIZE speaks of" in failed(done, 5)
+    assert "start them by torchrun" in done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind root")
 def test_a_folder_that_may_not_be_written_to(cnn: Cnn, tiny_config: Path, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)

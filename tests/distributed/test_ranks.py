@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -76,7 +77,9 @@ def test_two_ranks_have_the_losses_and_scores_of_one_process(alone: tuple[Run, d
 
 
 def test_two_ranks_stream_pictures_as_one_process_does(tmp_path: Path, picture_folder: PictureFolder) -> None:
-    root = picture_folder("train", "val", per_class=7)
+    root = picture_folder("train", "val", per_class=9)
+    for number in range(6):  # unequal classes, so that their weights are, and the ranks' sums of them
+        (root / "train" / "left" / f"{number}.jpg").unlink()
     config = (
         f"data: {{name: image_folder, root: {root}, size: 32, cache: off, workers: 1}}\n"
         "model: {name: tinyvgg}\n"
@@ -89,6 +92,112 @@ def test_two_ranks_stream_pictures_as_one_process_does(tmp_path: Path, picture_f
     two, _ = train(TWO_RANKS, tmp_path / "two", config)
     assert len(one.steps.read_text().splitlines()) == 10  # 21 pictures by five: the last batch has one
     assert_same(one, two)
+
+
+WRAPPED = """
+import os, sys
+from pathlib import Path
+from cnncli.cli import main
+from cnncli.registry import MODELS
+from tests.networks import TestNet
+MODELS._found["testnet"] = TestNet
+rank = os.environ.get("RANK", "0")
+sys.argv = [word.replace("RANK", rank) for word in sys.argv]
+if "ONLY_RANK_0_CACHES" in os.environ and rank != "0":
+    os.environ["CNN_CACHE"] = __file__ + "/below"  # where nothing can be written
+main()
+"""
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a script that is ``cnn``, knows a network with batch normalisation, and gives each rank its own words."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    (tmp_path / "wrapped.py").write_text(WRAPPED)
+    return tmp_path / "wrapped.py"
+
+
+def test_what_batch_normalisation_is_validated_with_is_what_is_saved(wrapped: Path, tmp_path: Path) -> None:
+    """Its means differ from rank to rank; one process that scores the checkpoint finds the loss of the history."""
+    (tmp_path / "config.yaml").write_text(DIGITS.replace("lenet5", "testnet, dropout: 0.0"))
+    trained = done([*TWO_RANKS, wrapped, "train", "-c", "config.yaml"], tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    run = Run.open(tmp_path / "runs" / "config")
+    scored = done([sys.executable, wrapped, "eval", run.last, "--split", "val", "--json"], tmp_path)
+    assert json.loads(scored.stdout)["loss"] == pytest.approx(run.read_history()[-1]["val"]["loss"], rel=1e-5)
+
+
+FOLDER = (
+    "data: {name: image_folder, root: pictures, size: 32, workers: 1, on_error: skip, cache: %s}\n"
+    "model: {name: tinyvgg}\ntrain: {epochs: 1, batch_size: 5}\nruntime: {device: cpu}\n"
+)
+
+
+@pytest.mark.parametrize("cache", ["off", "memory", "disk"])
+def test_a_skipped_file_is_counted_once(cache: str, tmp_path: Path, picture_folder: PictureFolder) -> None:
+    root = picture_folder("train", "val", per_class=3)
+    for path in ("train/left/0.jpg", "train/top/1.jpg", "val/left/2.jpg"):
+        (root / path).write_bytes(b"text")
+    run, _ = train(TWO_RANKS, tmp_path, FOLDER % cache)
+    assert [row["num_skipped"] for row in run.read_history()] == [3]
+
+
+def test_ranks_that_see_other_files_are_told(wrapped: Path, tmp_path: Path, picture_folder: PictureFolder) -> None:
+    """As many, but one has another name: labels would be given to other pictures."""
+    first = picture_folder("train", "val", per_class=3)
+    shutil.copytree(first, tmp_path / "pictures1")
+    (tmp_path / "pictures1" / "val" / "left" / "0.jpg").rename(tmp_path / "pictures1" / "val" / "left" / "9.jpg")
+    first.rename(tmp_path / "pictures0")
+    (tmp_path / "config.yaml").write_text(FOLDER % "off")
+    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml", "--set", "data.root=picturesRANK"]
+    result = done(command, tmp_path)
+    assert result.returncode != 0
+    assert "[rank 1] error: the val split is not the one that the first process has" in result.stderr
+    assert "a bug of its own" not in result.stderr
+
+
+def test_one_decides_where_pictures_are_kept(wrapped: Path, tmp_path: Path, picture_folder: PictureFolder) -> None:
+    """Or those that can write a cache would wait for those that cannot."""
+    picture_folder("train", "val", per_class=3)
+    (tmp_path / "config.yaml").write_text(FOLDER % "auto")
+    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml"]
+    result = done(command, tmp_path, ONLY_RANK_0_CACHES="1")
+    assert result.returncode != 0
+    assert "[rank 1] error: " in result.stderr
+    assert "set $CNN_CACHE to another folder" in result.stderr
+
+
+def test_a_dry_run_of_fewer_images_than_ranks(tmp_path: Path, picture_folder: PictureFolder) -> None:
+    root = picture_folder("train", "val", per_class=3)
+    for path in sorted((root / "val").rglob("*.jpg"))[1:]:
+        path.unlink()
+    (tmp_path / "config.yaml").write_text(FOLDER % "auto")
+    result = done([*TWO_RANKS, "-m", "cnncli", "train", "-c", "config.yaml", "--dry-run", "--json"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["val"]["num_images"] == 1
+
+
+IN_TURN = """
+import time
+from cnncli.runtime import choose_runtime
+
+runtime = choose_runtime("cpu")
+for number in range(3):
+    with runtime.in_turn():
+        if runtime.prepares:
+            time.sleep(0.2)
+        with open("order", "a") as file:
+            print(number, runtime.rank, file=file)
+    runtime.from_main(lambda: None)
+"""
+
+
+def test_the_rank_that_prepares_goes_first(tmp_path: Path) -> None:
+    """What it downloads or decodes is there when the others look for it."""
+    (tmp_path / "turns.py").write_text(IN_TURN)
+    result = done([*TORCHRUN, "--standalone", "--nproc-per-node", "2", "turns.py"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "order").read_text().splitlines() == [f"{n} {rank}" for n in range(3) for rank in range(2)]
 
 
 SCORES = """
@@ -156,6 +265,6 @@ def test_an_error_of_one_rank_ends_all(tmp_path: Path, picture_folder: PictureFo
     started = time.perf_counter()
     result = done([*TWO_RANKS, "-m", "cnncli", "train", "-c", "tinyvgg_folder", *arguments], tmp_path)
     assert result.returncode != 0
-    assert f"error: 1 of 18 pictures cannot be read:\n  {root}/train/left/3.jpg: not a picture" in result.stderr
+    assert f"error: 1 of 42 pictures cannot be read:\n  {root}/train/left/3.jpg: not a picture" in result.stderr
     assert "a bug of its own" not in result.stderr
     assert time.perf_counter() - started < 120  # and not the two hours that ranks wait for each other

@@ -15,7 +15,9 @@ from cnncli.datasets.image_folder import ImageFolder
 from cnncli.errors import DataError, MachineError
 from cnncli.pipeline import cache
 from cnncli.pipeline.cache import Cache
+from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.reading import BrokenFile
 from tests.conftest import PictureFolder
 
 PREPROCESS = Preprocess(16, 3, (0.5,) * 3, (0.25,) * 3)
@@ -75,13 +77,38 @@ def test_mean_and_deviation_need_no_new_decoding(pictures: Pictures) -> None:
 def test_broken_pictures_are_listed_or_left_out(pictures: Pictures) -> None:
     pictures.path(4).write_bytes(b"text")
     for name in ("on_disk", "in_memory"):
-        with pytest.raises(DataError, match=f"1 of 9 pictures cannot be read:\n  {pictures.path(4)}: not a picture"):
+        with pytest.raises(BrokenFile, match=f"{pictures.path(4)}: not a picture"):
             getattr(Kept(), name)(pictures, may_shrink=False)
         split = getattr(Kept(on_error="skip"), name)(pictures, may_shrink=False)
         assert split.labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
         assert split.images.shape == (8, 3, 16, 16)
-    with pytest.raises(DataError, match="1 of 9 pictures"):  # the file is there, and knows what it lacks
+    with pytest.raises(BrokenFile, match=f"{pictures.path(4)}: not a picture"):  # the cache knows what it lacks
         Kept().on_disk(pictures, may_shrink=False)
+
+
+def test_what_could_not_be_read_for_a_while_is_read_again(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that failed, a permission that was missing: the file itself stays as it was."""
+    read = Picture.read
+
+    def failing(path: Path | bytes) -> Picture:
+        if path == pictures.file(4):
+            raise DataError("Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Picture, "read", failing)
+        assert len(Kept(on_error="skip").on_disk(pictures, may_shrink=False)) == 8
+    for on_error in ("skip", "fail"):
+        assert len(Kept(on_error=on_error).on_disk(pictures, may_shrink=False)) == 9
+
+
+@pytest.mark.parametrize("maker", range(len(cache.MAKERS)))
+def test_another_version_of_a_decoder_decodes_anew(
+    maker: int, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cache.path_of(pictures, PREPROCESS, False)
+    monkeypatch.setattr(cache, "MAKERS", (*cache.MAKERS[:maker], "other", *cache.MAKERS[maker + 1 :]))
+    assert cache.path_of(pictures, PREPROCESS, False) != before
 
 
 def test_an_attempt_that_fails_leaves_nothing(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:

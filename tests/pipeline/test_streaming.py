@@ -11,12 +11,12 @@ import torch
 
 from cnncli.datasets import Images, Pictures, Split
 from cnncli.datasets.image_folder import ImageFolder
-from cnncli.errors import DataError
 from cnncli.pipeline import Batch, cache
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.reading import BrokenFile, broken
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.pipeline.transforms import Transforms
@@ -153,11 +153,11 @@ def spoil(pictures: Pictures, *rows: int) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_broken_files_are_all_listed_at_the_first(workers: int, pictures: Pictures) -> None:
+def test_a_broken_file_is_an_error_and_all_can_be_listed(workers: int, pictures: Pictures) -> None:
     spoiled = spoil(pictures, 1, 8, 17)
-    with pytest.raises(DataError, match="3 of 18 pictures cannot be read") as error:
+    with pytest.raises(BrokenFile, match=f"({'|'.join(spoiled)}): not a whole picture"):
         list(streamed(workers)(pictures).epoch(0))
-    assert all(f"\n  {path}: not a whole picture" in str(error.value) for path in spoiled)
+    assert [line.partition(": ")[0] for line in broken(pictures, PREPROCESS, workers)] == spoiled
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -190,8 +190,8 @@ def test_a_worker_that_dies_is_no_bug_of_ours(tmp_path: Path, picture_folder: Pi
     root, script = picture_folder("train"), tmp_path / "killed.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from cnncli.pipeline import streaming\n"
-        "streaming.Reader._canvas = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from cnncli.pipeline.reading import Reader\n"
+        "Reader._canvas = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from cnncli.cli import main\n"
         f"sys.argv = 'cnn train -c tinyvgg_folder --set data.root={root} --set data.cache=off'.split()"
         " + ['--set', 'data.workers=1', '--set', 'runtime.device=cpu', '--dry-run']\n"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from cnncli.datasets import Split
 from cnncli.datasets.mnist import MNIST
-from cnncli.errors import DivergedError
+from cnncli.errors import DataError, DivergedError
 from cnncli.models.lenet5 import LeNet5
 from cnncli.pipeline import Batch
 from cnncli.pipeline.augment import Augment
@@ -255,8 +255,9 @@ def test_an_image_that_does_not_count_changes_nothing(digits: Split) -> None:
     before = {key: value.clone() for key, value in state.model.state_dict().items()}
     batch = next(loader_of(digits, state).epoch(0))
     one = Batch(batch.images[:1], batch.labels[:1], batch.labels[:1], size=32, counts=False)
-    metrics = train_one_epoch(state, [one], SILENT)
-    assert (metrics.num_images, state.position, state.steps) == (0, 32, 1)
+    with pytest.raises(DataError, match="none of the images can be read"):  # there is no mean
+        train_one_epoch(state, [one], SILENT)
+    assert (state.position, state.steps) == (32, 1)
     assert all(torch.equal(before[key], value) for key, value in state.model.state_dict().items())
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cnncli.errors import DataError
 from cnncli.runtime import choose_runtime
 from cnncli.training.meters import Meter
 
@@ -17,6 +18,6 @@ def test_uneven_batches_count_by_their_images() -> None:
     assert (metrics.accuracy, metrics.num_images, metrics.top5_accuracy) == (3 / 4, 4, None)
 
 
-def test_nothing_seen_is_zero_of_zero() -> None:
-    metrics = Meter(choose_runtime("cpu")).compute()
-    assert (metrics.loss, metrics.accuracy, metrics.num_images) == (0.0, 0.0, 0)
+def test_nothing_seen_has_no_mean() -> None:
+    with pytest.raises(DataError, match="none of the images can be read"):
+        Meter(choose_runtime("cpu")).compute()
