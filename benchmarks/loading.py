@@ -8,6 +8,7 @@ The main process has one thread. Pictures are smooth with a little noise, 50 kB 
 
 import argparse
 import itertools
+import os
 import statistics
 import tempfile
 import time
@@ -23,7 +24,6 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from cnncli.datasets import Split
 from cnncli.datasets.image_folder import ImageFolder
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.cache import Cache
@@ -112,6 +112,7 @@ def main() -> None:
     runtime = choose_runtime("cpu", threads=1)  # the workers have the processors
     with tempfile.TemporaryDirectory() as folder, runtime.guard(options.batch):
         root = Path(folder)
+        os.environ["CNN_CACHE"] = folder
         make_pictures(root, options.pictures)
         pictures = ImageFolder(str(root)).load("train")
         for size in options.sizes:
@@ -119,10 +120,8 @@ def main() -> None:
             preprocess = Preprocess(size, 3, MEAN, STD)
             recipe = Recipe(preprocess, options.batch, augment=flipped)
             random_crops = Recipe(preprocess, options.batch, augment=cropped)
-            kept = Cache(preprocess, 2, "fail", print).in_memory(pictures, may_shrink=True)
-            mapped = np.memmap(root / f"{size}.uint8", np.uint8, "w+", shape=tuple(kept.images.shape))
-            mapped[:] = kept.images.numpy()
-            cached = Split(torch.from_numpy(mapped), kept.labels)
+            keeper = Cache(preprocess, 2, "fail", lambda text: None)
+            kept, cached = (make(pictures, may_shrink=True) for make in (keeper.in_memory, keeper.on_disk))
             contenders = {
                 f"torchvision, {n} workers": torchvisions(root, size, n, options.batch) for n in options.workers
             }

@@ -8,11 +8,11 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -28,6 +28,9 @@ Colour = tuple[int, int, int]
 SCAN_OR_NOTHING = (b"\xda", b"\xff", b"")  # what ends the segments of a JPEG: its pixels, filling, the file's end
 ORIENTATION = 0x0112  # EXIF's tag
 MODES = {1: "L", 3: "RGB"}  # Pillow's names of grey and colour, by channels
+SEQUENTIAL = (b"\xc0", b"\xc1")  # markers of the frames of JPEGs that come row by row
+END = b"\xff\xd9"
+MARGIN = 4  # rows below a part that its last row depends on, where colours are stored at half the height; and rounding
 NATIVE = {"L": "GRAY", "RGB": "RGB"}  # what JPEG files of these modes decode to without Pillow
 
 
@@ -39,24 +42,22 @@ class Picture:
 
     def __init__(self, image: Image.Image | None, data: bytes = b"") -> None:
         self.data = data
-        plain = _plain_jpeg(data) if image is None else None
-        if plain is not None:
-            (height, width), self.mode, self.format, self.orientation = *plain, "JPEG", 1
+        self.plain = _plain_jpeg(data) if image is None else None
+        if self.plain is not None:
+            height, width, self.mode, _ = self.plain
+            self.format, self.orientation = "JPEG", 1
         else:
             if image is not None:
                 self.image = image
             (width, height), self.mode, self.format = self.image.size, self.image.mode, self.image.format or ""
-            self.orientation = _orientation(self.image)
+            self.orientation = _orientation(self.image, data)
         self.height, self.width = (height, width) if self.orientation < 5 else (width, height)
 
     @classmethod
     def read(cls, path: Path | bytes) -> "Picture":
         """Open a file; ``DataError`` if it is no picture, or larger than Pillow's limit against decompression bombs."""
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # which takes bytes too
-                raise DataError("not a regular file")  # reading a pipe would wait for ever
-            with open(path, "rb") as file:  # noqa: PTH123  # which takes bytes too
-                data = file.read()
+            data = _content(path)
         except OSError as error:
             raise DataError(error.strerror or str(error)) from None
         if not data:
@@ -70,29 +71,45 @@ class Picture:
             return Image.open(io.BytesIO(self.data))
 
     def pixels(self, channels: int, background: Colour, shrink: int = 1) -> Tensor:
-        """Return uint8 [C, H, W]; of a JPEG file perhaps 1/``shrink`` of its height and width, a power of two up to 8.
+        """Return uint8 [C, H, W]; see :meth:`part`."""
+        return self.part((0, 0, self.height, self.width), channels, background, shrink)
 
-        Transparent parts show the ``background``. Raises ``DataError`` if the file is cut short or damaged.
+    def part(self, box: Sequence[int], channels: int, background: Colour, shrink: int = 1) -> Tensor:
+        """Return a part (top, left, height, width) as uint8 [C, H, W].
+
+        That of a JPEG file has perhaps 1/``shrink`` of its height and width, a power of two up to 8. Transparent
+        parts show the ``background``. Raises ``DataError`` if the file is cut short or damaged.
         """
         if channels not in MODES:
             raise DataError(f"a picture has 1 or 3 channels, this network wants {channels}")
-        pixels = self._native(channels, shrink)
+        top, left, height, width = box
+        pixels = self._native(channels, shrink, top + height)
         if pixels is None:
+            shrink = 1
             with _pillow_errors():
                 self.image.load()
                 pixels = np.array(converted(self.image, channels, background))
-        return _upright(
+        upright = _upright(
             torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1), self.orientation
         )
+        down, across = (-(-length // shrink) / length for length in (self.height, self.width))
+        top, left = round(top * down), round(left * across)
+        height, width = max(round(height * down), 1), max(round(width * across), 1)
+        return upright[:, top : top + height, left : left + width]
 
-    def _native(self, channels: int, shrink: int) -> NDArray[np.uint8] | None:
-        """Decode a plain JPEG by libjpeg-turbo; ``None`` where Pillow has to."""
+    def _native(self, channels: int, shrink: int, bottom: int) -> NDArray[np.uint8] | None:
+        """Decode a JPEG by libjpeg-turbo, of a plain one the rows above ``bottom``; ``None`` where Pillow has to."""
         if not self.data or self.format != "JPEG" or self.mode not in NATIVE:
             return None
         height, width = (self.height, self.width) if self.orientation < 5 else (self.width, self.height)
+        data, is_whole = self.data, True
+        if self.plain is not None and (place := self.plain.place_of_height) and bottom + MARGIN * shrink < height:
+            # Told that the picture ends there, the decoder stops there; what follows would be an error to a strict one.
+            height, is_whole = bottom + MARGIN * shrink, False
+            data = b"".join((data[:place], height.to_bytes(2), data[place + 2 :]))
         least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)} if shrink > 1 else {}
         try:
-            decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(self.data, NATIVE[self.mode], **least)
+            decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, NATIVE[self.mode], strict=is_whole, **least)
         except ValueError:  # Pillow says what is wrong with it, or that it is not so bad
             return None
         if self.mode == MODES[channels]:
@@ -141,13 +158,24 @@ def _pillow_errors() -> Iterator[None]:
             raise DataError(f"not a whole picture: {error}") from None
 
 
-def _plain_jpeg(data: bytes) -> tuple[tuple[int, int], str] | None:
-    """Return (height, width) and mode of a JPEG in grey or colour that says nothing of its orientation.
+class PlainJPEG(NamedTuple):
+    """What the header of a JPEG says; ``place_of_height`` in the file, or 0 where its rows don't follow each other."""
+
+    height: int
+    width: int
+    mode: str
+    place_of_height: int
+
+
+def _plain_jpeg(data: bytes) -> PlainJPEG | None:
+    """Read the header of a JPEG in grey or colour that says nothing of its orientation.
 
     libjpeg-turbo reads them thirty times as fast as Pillow, which is asked in all other cases.
     """
-    start = 2 if data.startswith(b"\xff\xd8") else len(data)
+    start, place = 2 if data.startswith(b"\xff\xd8") else len(data), 0
     while data[start : start + 1] == b"\xff" and data[start + 1 : start + 2] not in SCAN_OR_NOTHING:
+        if data[start + 1 : start + 2] in SEQUENTIAL:
+            place = start + 5  # after the marker, the segment's length and the bits a sample
         start += 2 + int.from_bytes(data[start + 2 : start + 4])  # segments are a marker and their length
     header = data[:start]
     if start >= len(data) or b"Exif\0" in header or b"rientation" in header:  # the latter in XMP
@@ -158,13 +186,30 @@ def _plain_jpeg(data: bytes) -> tuple[tuple[int, int], str] | None:
         return None
     mode = {"Gray": "L", "YCbCr": "RGB", "RGB": "RGB"}.get(colours)
     is_bomb = Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS
-    return None if mode is None or is_bomb else ((height, width), mode)
+    if mode is None or is_bomb:
+        return None
+    has_one_scan = data[start + 4 : start + 5] == data[place + 4 : place + 5]  # of as many colours as the picture has
+    return PlainJPEG(height, width, mode, place if has_one_scan and data.endswith(END) else 0)
 
 
-def _orientation(image: Image.Image) -> int:
+def _content(path: Path | bytes) -> bytes:
+    """Return what is in a file; ``DataError`` if it is a pipe or the like, which one would wait for."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("not a regular file")
+        return os.read(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none, it is damaged, or Pillow heeds it itself."""
     if image.format == "TIFF":
         return 1
+    if image.format == "PNG" and data and b"eXIf" not in data and b"Raw profile" not in data:
+        return 1  # Pillow would decode the picture to look for them
     try:
         with _pillow_errors():
             value = image.getexif().get(ORIENTATION, 1)

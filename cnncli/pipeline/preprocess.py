@@ -61,11 +61,8 @@ class Preprocess:
     def cut(self, picture: Picture, box: Sequence[int], size: tuple[int, int], may_shrink: bool = False) -> Tensor:
         """Return a part of a picture (top, left, height, width), scaled to ``size``, as uint8 [C, H, W]."""
         times = min(box[2] // size[0], box[3] // size[1], 8) if may_shrink else 1
-        pixels = picture.pixels(self.channels, self.background, 1 << max(times.bit_length() - 1, 0))
-        down, across = pixels.shape[1] / picture.height, pixels.shape[2] / picture.width
-        top, left = round(box[0] * down), round(box[1] * across)
-        height, width = max(round(box[2] * down), 1), max(round(box[3] * across), 1)
-        return _scaled(pixels[None, :, top : top + height, left : left + width], size)[0]
+        part = picture.part(box, self.channels, self.background, 1 << max(times.bit_length() - 1, 0))
+        return _scaled(part[None], size)[0]
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring square images uint8 [N, C, H, W] of any size, in grey or colour, to canvases."""

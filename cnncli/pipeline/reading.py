@@ -19,7 +19,7 @@ from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
 
 SCAN_BATCH = 64  # files a worker looks at in one go
-OPEN_AT_ONCE = 8  # files that a worker holds in memory
+OPEN_AT_ONCE = 32  # files that a worker holds in memory, one of them decoded
 
 
 class BrokenFile(DataError):
@@ -99,7 +99,9 @@ class Reader(Dataset[Read]):
             numbers = wanted.images[few].tolist()
             pictures = [self._opened(number) for number in numbers]
             crops = self._crops(pictures, wanted.draws[few] if wanted.draws is not None else None)
-            yield from zip(numbers, pictures, crops, strict=True)
+            pictures.reverse()
+            for number, crop in zip(numbers, crops, strict=True):
+                yield number, pictures.pop(), crop
 
     def _opened(self, number: int) -> Picture | Tensor | DataError:
         """Return a picture, or an array in memory; or what is wrong with its file."""

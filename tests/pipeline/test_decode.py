@@ -48,6 +48,43 @@ def test_a_jpeg_decoded_at_a_fraction_is_that_picture_made_smaller(shrink: int, 
     assert np.abs(ours - expected).mean() < 3  # of 255: the mean over each square of pixels, but for JPEG's own loss
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "options",
+    [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"progressive": 1}],
+)
+@pytest.mark.parametrize("shrink", [1, 2, 4])
+def test_a_part_of_a_jpeg_has_the_pixels_that_the_whole_has_there(
+    mode: str, options: dict[str, int], shrink: int, tmp_path: Path
+) -> None:
+    """To the bit, though the decoder stops below it."""
+    noisy = Image.effect_noise((120, 99), 60).convert("RGB")
+    noisy.paste(SMOOTH.crop((0, 0, 60, 80)), (30, 10))
+    path = saved(noisy.convert(mode), tmp_path / "a.jpg", quality=95, **options)
+    whole = Picture.read(path).pixels(3, WHITE, shrink)
+    for top, height in ((0, 8), (1, 30), (16, 16), (33, 40), (57, 42), (90, 9)):
+        part = Picture.read(path).part((top, 20, height, 64), 3, WHITE, shrink)
+        first, left = round(top * whole.shape[1] / 99), round(20 * whole.shape[2] / 120)
+        assert part.shape[1] == round(height * whole.shape[1] / 99)
+        assert torch.equal(part, whole[:, first : first + part.shape[1], left : left + part.shape[2]])
+
+
+@pytest.mark.parametrize("lost", [1, 50, 2000])
+def test_a_jpeg_that_was_cut_short_has_no_whole_part(lost: int, tmp_path: Path) -> None:
+    """Even one that lies above what is lost: whether a file is broken does not depend on the crop."""
+    path = saved(Image.effect_noise((120, 99), 60), tmp_path / "a.jpg", quality=95)
+    path.write_bytes(path.read_bytes()[:-lost])
+    for box in ((0, 0, 99, 120), (0, 0, 20, 20)):
+        with pytest.raises(DataError, match="not a whole picture: image file is truncated"):
+            Picture.read(path).part(box, 3, WHITE)
+
+
+def test_a_png_is_not_decoded_to_be_opened(tmp_path: Path) -> None:
+    """To look for an orientation that is not there; see the next test for one that is."""
+    picture = Picture.read(saved(NOISE, tmp_path / "a.png"))
+    assert (picture.orientation, picture.image._im) == (1, None)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpg", "png", "tiff", "webp"])
 def test_exif_turns_a_picture_as_pillow_does(orientation: int, kind: str, tmp_path: Path) -> None:
