@@ -17,7 +17,7 @@ from cnncli.datasets import Images, Pictures, SplitName
 from cnncli.errors import DataError
 from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.preprocess import Preprocess, centred
-from cnncli.pipeline.reading import SCAN_BATCH, BrokenFile
+from cnncli.pipeline.reading import FILES_AT_ONCE, BrokenFile
 from cnncli.pipeline.streaming import OnError
 from cnncli.pipeline.workers import by_workers
 
@@ -132,7 +132,7 @@ class _Examiner(Dataset[list[Facts]]):
         self.images, self.preprocess = images, preprocess
 
     def __getitem__(self, start: int) -> list[Facts]:
-        return [self._facts(row) for row in range(start, min(start + SCAN_BATCH, len(self.images)))]
+        return [self._facts(row) for row in range(start, min(start + FILES_AT_ONCE, len(self.images)))]
 
     def _facts(self, row: int) -> Facts:
         if not isinstance(self.images, Pictures):
@@ -158,7 +158,7 @@ def _sums(pixels: torch.Tensor) -> NDArray[np.float64]:
 
 
 def _facts(images: Images, preprocess: Preprocess, workers: int) -> Iterator[Facts]:
-    starts = range(0, len(images), SCAN_BATCH)
+    starts = range(0, len(images), FILES_AT_ONCE)
     for chunk in by_workers(_Examiner(images, preprocess), starts, workers if isinstance(images, Pictures) else 0):
         yield from chunk
 

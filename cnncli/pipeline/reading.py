@@ -18,8 +18,7 @@ from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
 
-SCAN_BATCH = 64  # files a worker looks at in one go
-OPEN_AT_ONCE = 32  # files that a worker holds in memory, one of them decoded
+FILES_AT_ONCE = 64  # that a worker holds in memory, one of them decoded
 
 
 class BrokenFile(DataError):
@@ -94,8 +93,8 @@ class Reader(Dataset[Read]):
 
     def _pictures(self, wanted: Wanted) -> Iterator[tuple[int, Picture | Tensor | DataError, Crop | None]]:
         """Yield each row's number, its picture and its crop; a few pictures are in memory at a time."""
-        for start in range(0, len(wanted.images), OPEN_AT_ONCE):
-            few = slice(start, start + OPEN_AT_ONCE)
+        for start in range(0, len(wanted.images), FILES_AT_ONCE):
+            few = slice(start, start + FILES_AT_ONCE)
             numbers = wanted.images[few].tolist()
             pictures = [self._opened(number) for number in numbers]
             crops = self._crops(pictures, wanted.draws[few] if wanted.draws is not None else None)
@@ -139,7 +138,7 @@ class Reader(Dataset[Read]):
 def canvases(images: Images, preprocess: Preprocess, workers: int, may_shrink: bool) -> Iterator[Read]:
     """Read all of a split once, in its order, a few at a time."""
     reader = Reader(images, preprocess, may_shrink)
-    batches = batches_in_order(len(images), SCAN_BATCH)
+    batches = batches_in_order(len(images), FILES_AT_ONCE)
     return by_workers(reader, (reader.wanted(rows) for rows in batches), workers)
 
 
