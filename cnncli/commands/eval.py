@@ -12,18 +12,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, such as runs/lenet5/checkpoints/best.pt.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
     split: Annotated[Literal["test", "val", "train"], typer.Option(help="The images to score.")] = "test",
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="An .npz file or a folder of pictures to score.")
+        Path | None, typer.Option(metavar="PATH", help="Other images: an .npz file, or a folder with one for each class.")
     ] = None,
     ten_crop: Annotated[
-        bool, typer.Option("--ten-crop", help="Average over corners, middle and mirror images, as AlexNet's paper.")
+        bool, typer.Option("--ten-crop", help="Average over ten views: corners, middle, mirror images.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Score a checkpoint on a split, as its training did.
+    """Score a checkpoint on the images that its training kept for testing, on another split, or on other images.
 
     Example: cnn eval runs/lenet5/checkpoints/best.pt --split val
     """

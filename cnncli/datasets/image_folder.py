@@ -45,9 +45,7 @@ class ImageFolder:
         self.splits = tuple(split for split in SPLITS if split in self._folders)
         self.classes = tuple(sorted({name for folder in self._folders.values() for name in self._subfolders(folder)}))
         if not self.classes:
-            raise DataError(
-                f"{root}: no folder in it that a class could be; each class needs one, as {Path(root, 'cats')}"
-            )
+            raise DataError(f"{root}: no folder in it that a class could be; each class needs one of its own")
         self.is_one_tree = not found
         self._others: dict[SplitName, Counter[str]] = {}
 
