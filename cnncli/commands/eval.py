@@ -15,7 +15,7 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
     split: Annotated[Literal["test", "val", "train"], typer.Option(help="The images to score.")] = "test",
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Other images: an .npz file, or a folder with one for each class.")
+        Path | None, typer.Option(metavar="PATH", help="Other images: an .npz file, or a folder of one folder a class.")
     ] = None,
     ten_crop: Annotated[
         bool, typer.Option("--ten-crop", help="Average over ten views: corners, middle, mirror images.")
