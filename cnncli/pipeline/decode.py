@@ -6,6 +6,7 @@ pixels in half the time, and at a fraction of its size where that is enough; Pil
 
 import io
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,12 @@ from cnncli.errors import DataError
 
 Colour = tuple[int, int, int]
 
-SCAN_OR_NOTHING = (b"\xda", b"\xff", b"")  # what ends the segments of a JPEG: its pixels, filling, the file's end
+# Markers of the JPEG standard (ITU-T T.81, table B.1), after a byte 0xFF: frames that come row by row, the start of the
+# pixels, the end; and whatever has no place among pixels, where only a zero, restarts and filling follow a 0xFF.
+SOF, SOS, EOI = (b"\xc0", b"\xc1"), b"\xda", b"\xff\xd9"
+STRAY = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 ORIENTATION = 0x0112  # EXIF's tag
 MODES = {1: "L", 3: "RGB"}  # Pillow's names of grey and colour, by channels
-SEQUENTIAL = (b"\xc0", b"\xc1")  # markers of the frames of JPEGs that come row by row
-END = b"\xff\xd9"
 MARGIN = 4  # rows below a part that its last row depends on, where colours are stored at half the height; and rounding
 NATIVE = {"L": "GRAY", "RGB": "RGB"}  # what JPEG files of these modes decode to without Pillow
 
@@ -44,7 +46,7 @@ class Picture:
         self.data = data
         self.plain = _plain_jpeg(data) if image is None else None
         if self.plain is not None:
-            height, width, self.mode, _ = self.plain
+            height, width, self.mode = self.plain[:3]
             self.format, self.orientation = "JPEG", 1
         else:
             if image is not None:
@@ -103,9 +105,10 @@ class Picture:
             return None
         height, width = (self.height, self.width) if self.orientation < 5 else (self.width, self.height)
         data, is_whole = self.data, True
-        if self.plain is not None and (place := self.plain.place_of_height) and bottom + MARGIN * shrink < height:
+        if self.plain is not None and bottom + MARGIN * shrink < height and _can_be_cut(data, self.plain):
             # Told that the picture ends there, the decoder stops there; what follows would be an error to a strict one.
             height, is_whole = bottom + MARGIN * shrink, False
+            place = self.plain.height_offset
             data = b"".join((data[:place], height.to_bytes(2), data[place + 2 :]))
         least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)} if shrink > 1 else {}
         try:
@@ -159,12 +162,13 @@ def _pillow_errors() -> Iterator[None]:
 
 
 class PlainJPEG(NamedTuple):
-    """What the header of a JPEG says; ``place_of_height`` in the file, or 0 where its rows don't follow each other."""
+    """What the header of a JPEG says; where in the file its height stands (0: rows are not in order) and its pixels."""
 
     height: int
     width: int
     mode: str
-    place_of_height: int
+    height_offset: int
+    scan_offset: int
 
 
 def _plain_jpeg(data: bytes) -> PlainJPEG | None:
@@ -173,12 +177,12 @@ def _plain_jpeg(data: bytes) -> PlainJPEG | None:
     libjpeg-turbo reads them thirty times as fast as Pillow, which is asked in all other cases.
     """
     start, place = 2 if data.startswith(b"\xff\xd8") else len(data), 0
-    while data[start : start + 1] == b"\xff" and data[start + 1 : start + 2] not in SCAN_OR_NOTHING:
-        if data[start + 1 : start + 2] in SEQUENTIAL:
+    while data[start : start + 1] == b"\xff" and (marker := data[start + 1 : start + 2]) not in (SOS, b"\xff", b""):
+        if marker in SOF:
             place = start + 5  # after the marker, the segment's length and the bits a sample
         start += 2 + int.from_bytes(data[start + 2 : start + 4])  # segments are a marker and their length
     header = data[:start]
-    if start >= len(data) or b"Exif\0" in header or b"rientation" in header:  # the latter in XMP
+    if data[start : start + 2] != b"\xff" + SOS or b"Exif\0" in header or b"rientation" in header:  # the latter in XMP
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -189,7 +193,15 @@ def _plain_jpeg(data: bytes) -> PlainJPEG | None:
     if mode is None or is_bomb:
         return None
     has_one_scan = data[start + 4 : start + 5] == data[place + 4 : place + 5]  # of as many colours as the picture has
-    return PlainJPEG(height, width, mode, place if has_one_scan and data.endswith(END) else 0)
+    return PlainJPEG(height, width, mode, place if has_one_scan and data.endswith(EOI) else 0, start + 2)
+
+
+def _can_be_cut(data: bytes, plain: PlainJPEG) -> bool:
+    """Whether a JPEG can be read down to some row.
+
+    Not if it is visibly damaged anywhere: whether a file is broken must not depend on the rows that are wanted.
+    """
+    return plain.height_offset > 0 and not STRAY.search(data, plain.scan_offset, len(data) - 2)
 
 
 def _content(path: Path | bytes) -> bytes:
@@ -208,7 +220,7 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none, it is damaged, or Pillow heeds it itself."""
     if image.format == "TIFF":
         return 1
-    if image.format == "PNG" and data and b"eXIf" not in data and b"Raw profile" not in data:
+    if image.format == "PNG" and data and not any(word in data for word in (b"eXIf", b"Raw profile", b"adobe.xmp")):
         return 1  # Pillow would decode the picture to look for them
     try:
         with _pillow_errors():

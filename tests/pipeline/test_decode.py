@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from cnncli.errors import DataError
 from cnncli.pipeline.decode import ORIENTATION, Picture, converted
@@ -77,6 +78,34 @@ def test_a_jpeg_that_was_cut_short_has_no_whole_part(lost: int, tmp_path: Path) 
     for box in ((0, 0, 99, 120), (0, 0, 20, 20)):
         with pytest.raises(DataError, match="not a whole picture: image file is truncated"):
             Picture.read(path).part(box, 3, WHITE)
+
+
+def test_a_jpeg_that_is_damaged_below_a_part_is_broken(tmp_path: Path) -> None:
+    """By bytes that Pillow refuses: here too it does not depend on the crop."""
+    path = saved(Image.effect_noise((500, 400), 60), tmp_path / "a.jpg", quality=95)
+    data = bytearray(path.read_bytes())
+    middle = slice(len(data) // 2, len(data) // 2 + 4000)
+    data[middle] = np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    for box in ((0, 0, 400, 500), (0, 0, 390, 500), (0, 0, 20, 20)):
+        with pytest.raises(DataError, match="not a whole picture: broken data stream"):
+            Picture.read(path).part(box, 3, WHITE)
+
+
+def test_filling_before_a_segment_hides_no_orientation(tmp_path: Path) -> None:
+    """A legal 0xFF before a marker (ITU-T T.81, B.1.1.2)."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = saved(SMOOTH, tmp_path / "a.jpg", exif=exif).read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff" + data[2:])
+    assert Picture.read(tmp_path / "a.jpg").orientation == 6
+
+
+def test_a_png_may_be_turned_by_xmp(tmp_path: Path) -> None:
+    """As Pillow reads it from there."""
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", '<x xmlns:tiff="t" tiff:Orientation="6"/>')
+    assert Picture.read(saved(SMOOTH, tmp_path / "a.png", pnginfo=info)).orientation == 6
 
 
 def test_a_png_is_not_decoded_to_be_opened(tmp_path: Path) -> None:
