@@ -31,9 +31,7 @@ FilePath = Annotated[
 ]
 FolderPath = Annotated[
     str,
-    Field(
-        min_length=1, validate_default=True, description="a folder; relative to the working directory, noted absolute"
-    ),
+    Field(min_length=1, description="a folder; relative to the working directory, noted absolute"),
     AfterValidator(absolute),
 ]
 

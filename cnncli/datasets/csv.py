@@ -29,7 +29,9 @@ class Table:
     def __init__(
         self,
         file: FilePath,
-        root: FolderPath | None = None,
+        root: Annotated[
+            FolderPath | None, Field(description="the folder of the paths; null for the table's own")
+        ] = None,
         path_column: Column = "path",
         label_column: Column = "label",
         split_column: Column = "split",
@@ -57,7 +59,7 @@ class Table:
 
     def _rows(self, path_column: str, label_column: str, split_column: str) -> list[tuple[str, str, str]]:
         """Read the table as (path, label, split)."""
-        rows = []
+        rows, lines = [], dict[str, int]()  # a picture that is given twice could be held out and trained on
         try:
             with Path(self.file).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 reader = csv.DictReader(file)
@@ -72,6 +74,8 @@ class Table:
                         raise DataError(f"{where}: {path_column if not path else label_column} is empty")
                     if "\0" in path:
                         raise DataError(f"{where}: {path_column} holds a NUL character, which no file name may have")
+                    if (first := lines.setdefault(os.path.normpath(path), reader.line_num)) != reader.line_num:
+                        raise DataError(f"{where}: {path} is given twice, first in line {first}")
                     if split not in SPLITS:
                         raise DataError(f"{where}: {split_column} is {split!r}; it must be train, val or test")
                     rows.append((path, label, split))

@@ -39,7 +39,7 @@ class Torchvision:
     def __init__(
         self,
         dataset: Annotated[Name, Field(description="torchvision's name of it")],
-        root: FolderPath = "data",
+        root: Annotated[FolderPath, Field(validate_default=True)] = "data",
         download: Annotated[bool, Field(description="fetch what is not in root yet, from the internet")] = False,
     ) -> None:
         self.name, _, self.variant = dataset.partition("/")

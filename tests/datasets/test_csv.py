@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cnncli.config.validation import validate_options
 from cnncli.datasets.csv import Table
 from cnncli.errors import DataError
 
@@ -39,6 +40,13 @@ def test_numbers_that_are_equal_have_an_order(tmp_path: Path) -> None:
     assert table(tmp_path, f"path,label\n{rows}").classes == ("01", "1", "002", "2")
 
 
+def test_a_root_is_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = validate_options("data", "csv", {"file": "table.csv", "root": "images"})
+    assert (options["file"], options["root"]) == (str(tmp_path / "table.csv"), str(tmp_path / "images"))
+    assert validate_options("data", "csv", {"file": "table.csv"})["root"] is None
+
+
 def test_a_comma_in_a_name_is_quoted(tmp_path: Path) -> None:
     assert table(tmp_path, 'path,label\n"a,b.jpg",x\n').load("train").name(0) == "a,b.jpg"
 
@@ -52,6 +60,7 @@ def test_a_comma_in_a_name_is_quoted(tmp_path: Path) -> None:
         ("path,label\na.jpg,cat\n,cat\n", "table.csv:3: path is empty"),
         ("path,label\na.jpg\n", "table.csv:2: label is empty"),
         ("path,label\na\0.jpg,cat\n", "table.csv:2: path holds a NUL character"),
+        ("path,label\na.jpg,cat\nb.jpg,cat\n./a.jpg,dog\n", "table.csv:4: ./a.jpg is given twice, first in line 2"),
         ("path,label,split\na.jpg,cat,dev\n", "table.csv:2: split is 'dev'; it must be train, val or test"),
     ],
 )
