@@ -103,6 +103,11 @@ def contradictions(config: Config) -> list[Problem]:
                 "best would be chosen on the test images, since train.validate_on is test; set train.report: last",
             )
         )
+    found += [
+        Problem(("augment", key), f"from {ends[0]} to {ends[1]} is no range: the smaller one comes first")
+        for key in ("resized_crop", "aspect")
+        if (ends := getattr(config.augment, key)) and ends[0] > ends[1]
+    ]
     if config.augment.crop and config.augment.resized_crop:
         found.append(Problem(("augment", "crop"), "cannot go with augment.resized_crop, which takes crops of its own"))
     if optimizer.get("nesterov") and not optimizer.get("momentum"):

@@ -76,6 +76,7 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_file() -> None:
         ("optimizer: adam", "optimizer: must be a section, got 'adam'; did you mean optimizer: {name: adam}?"),
         ("optimizer: [adam]", "optimizer: must be a section of keys and values, got ['adam']"),
         ("optimizer: {LR: 1}", "optimizer.LR: unknown option of sgd; did you mean lr?"),
+        ("augment: {resized_crop: [1.0, 0.5]}", "augment.resized_crop: from 1.0 to 0.5 is no range: the smaller one"),
         ("augment: {crop: true, resized_crop: [0.5, 1.0]}", "augment.crop: cannot go with augment.resized_crop"),
         ("optimizer: {nesterov: true, momentum: 0}", "optimizer.nesterov: looks ahead along the momentum, but"),
         ("train: {epochs: 1e1}", "train.epochs: must be a whole number, got 10.0"),
