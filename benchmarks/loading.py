@@ -121,7 +121,8 @@ def main() -> None:
             recipe = Recipe(preprocess, options.batch, augment=flipped)
             random_crops = Recipe(preprocess, options.batch, augment=cropped)
             keeper = Cache(preprocess, 2, "fail", lambda text: None)
-            kept, cached = (make(pictures, may_shrink=True) for make in (keeper.in_memory, keeper.on_disk))
+            kept, _ = keeper.in_memory(pictures, may_shrink=True)
+            cached, _ = keeper.on_disk(pictures, may_shrink=True)
             contenders = {
                 f"torchvision, {n} workers": torchvisions(root, size, n, options.batch) for n in options.workers
             }

@@ -54,6 +54,7 @@ class Display:
             for split in ("train", "val", "test")
             if row.get(split)
         )
+        scores += f"   {row['num_skipped']:,} broken left out" if row.get("num_skipped") else ""
         width = len(str(num_epochs))
         speed = f"{row['images_per_second']:,.0f} images/s"
         self.console.print(

@@ -70,7 +70,7 @@ class Session:
         experiment, settings = self.experiment, self.config.train
         experiment.check_classes()
         loader = experiment.train_loader()
-        validation = experiment.eval_loader(settings.validate_on, ahead=True)
+        validation = experiment.eval_loader(settings.validate_on, often=True)
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.
         test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
         watch = Watch(settings.log_every, self._log_step, self.display.follow)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,13 +63,13 @@ def test_jpegs_are_decoded_at_a_fraction_to_train_on_alone(
 ) -> None:
     """Pictures of 50 by 40 for a network that sees 16 pixels."""
     shrinks: list[int] = []
-    pixels = Picture.pixels
+    part = Picture.part
 
-    def noting(self: Picture, channels: int, background: tuple[int, int, int], shrink: int = 1) -> torch.Tensor:
+    def noting(self: Picture, box: Any, channels: int, background: Any, shrink: int = 1) -> torch.Tensor:
         shrinks.append(shrink)
-        return pixels(self, channels, background, shrink)
+        return part(self, box, channels, background, shrink)
 
-    monkeypatch.setattr(Picture, "pixels", noting)
+    monkeypatch.setattr(Picture, "part", noting)
     for cache in ("off", "memory"):
         experiment = prepared(folder_config, "data.size=16", f"data.cache={cache}")
         list(experiment.train_loader().epoch(0))
@@ -136,9 +137,9 @@ def test_nothing_that_can_be_read_is_an_error(folder_config: Path, tmp_path: Pat
     assert isinstance(val, Pictures)
     for row in range(len(val)):
         val.path(row).write_bytes(b"text")
-    with pytest.raises(DataError, match="none of the images can be read"):
+    with pytest.raises(DataError, match="none of the images that were looked at can be read"):
         trained(experiment, tmp_path)
-    with pytest.raises(DataError, match="none of the images can be read"):
+    with pytest.raises(DataError, match="none of the images that were looked at can be read"):
         session.dry_run(experiment, Display())
 
 

@@ -17,8 +17,7 @@ from cnncli.datasets import Images, Pictures, SplitName
 from cnncli.errors import DataError
 from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.preprocess import Preprocess, centred
-from cnncli.pipeline.reading import FILES_AT_ONCE, BrokenFile
-from cnncli.pipeline.streaming import OnError
+from cnncli.pipeline.reading import FILES_AT_ONCE, BrokenFile, OnError
 from cnncli.pipeline.workers import by_workers
 
 
@@ -80,11 +79,12 @@ def examine(splits: dict[SplitName, Images], classes: tuple[str, ...], preproces
     for same in seen.values():
         if len(same) > 1:
             names = [name for _, _, name in same]
-            if len({split for split, _, _ in same}) > 1:
+            in_splits, in_classes = {split for split, _, _ in same}, {class_ for _, class_, _ in same}
+            if len(in_splits) > 1:
                 report.leaked.append(names)
-            elif len({class_ for _, class_, _ in same}) > 1:
+            if len(in_classes) > 1:
                 report.conflicting.append(names)
-            else:
+            if len(in_splits) == len(in_classes) == 1:
                 report.duplicates.append(names)
     if heights:
         for side, values in (("height", heights), ("width", widths)):

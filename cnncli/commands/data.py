@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cnncli.analysis.data import Report
     from cnncli.experiment import Experiment
 
+MOST_LISTED = 50  # of one kind of finding; --json has no limit
+
 app = typer.Typer(no_args_is_help=True)
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.")]
 Sets = Annotated[
@@ -140,5 +142,6 @@ def _findings(report: "Report", left_out: dict[str, int], output: Path) -> str:
     for what, found in findings:
         if found:
             lines.append(f"{what} ({len(found):,})")
-            lines += [f"  {item if isinstance(item, str) else ' = '.join(item)}" for item in found]
+            lines += [f"  {item if isinstance(item, str) else ' = '.join(item)}" for item in found[:MOST_LISTED]]
+            lines += [f"  … and {len(found) - MOST_LISTED:,} more, which --json lists"] * (len(found) > MOST_LISTED)
     return "\n".join(lines if any(found for _, found in findings) else [*lines, "nothing is wrong"])

@@ -15,16 +15,16 @@ import PIL
 import simplejpeg
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cnncli.datasets import Pictures, Split
 from cnncli.errors import MachineError
 from cnncli.pipeline.preprocess import Preprocess
-from cnncli.pipeline.reading import BrokenFile, broken, canvases
-from cnncli.pipeline.streaming import OnError
+from cnncli.pipeline.reading import BrokenFile, OnError, canvases, list_broken
 
 MEMORY_SHARE = 4  # the part of the machine's memory that canvases may take by themselves: a quarter
 # What makes canvases: another version of any of them makes old caches stale. The first number is that of our own part.
-MAKERS = (1, PIL.__version__, simplejpeg.__version__, str(torch.__version__))
+MAKERS = (2, PIL.__version__, simplejpeg.__version__, str(torch.__version__))
 
 
 def folder() -> Path:
@@ -67,19 +67,20 @@ def path_of(pictures: Pictures, preprocess: Preprocess, may_shrink: bool) -> Pat
 class Cache:
     """Keeps the canvases of pictures, in memory or on disk, without those that are broken.
 
-    Raises ``BrokenFile`` at the first of them if ``on_error`` is fail.
+    Both ways return them, and bool [N]: which of the pictures are whole. Raises ``BrokenFile`` at the first that is not
+    if ``on_error`` is fail.
     """
 
     def __init__(self, preprocess: Preprocess, workers: int, on_error: OnError, note: Callable[[str], None]) -> None:
         self.preprocess, self.workers, self.on_error, self.note = preprocess, workers, on_error, note
 
-    def in_memory(self, pictures: Pictures, may_shrink: bool) -> Split:
+    def in_memory(self, pictures: Pictures, may_shrink: bool) -> tuple[Split, Tensor]:
         """Decode into one tensor."""
         good = np.ones(len(pictures), bool)
         parts = list(self._decoded(pictures, may_shrink, good))
-        return _split(np.concatenate(parts), good, pictures)
+        return _kept(np.concatenate(parts), good, pictures)
 
-    def on_disk(self, pictures: Pictures, may_shrink: bool) -> Split:
+    def on_disk(self, pictures: Pictures, may_shrink: bool) -> tuple[Split, Tensor]:
         """Map the file that an earlier run made, or make it, whole or not at all.
 
         It holds the canvases of the pictures that are not broken, then a byte a picture that says whether it is not.
@@ -93,14 +94,14 @@ class Cache:
         good = mapped[-len(pictures) :].astype(bool)
         if not good.all():
             bad = pictures.take(torch.from_numpy(~good).nonzero().squeeze(1))
-            still = broken(bad, self.preprocess, self.workers, may_shrink)
+            still = list_broken(bad, self.preprocess, self.workers, may_shrink)
             if len(still) < np.count_nonzero(~good):  # what hid some of them, permissions say, is gone
                 path.unlink(missing_ok=True)
                 return self.on_disk(pictures, may_shrink)
             if self.on_error == "fail":
                 raise BrokenFile(still[0])
         side = self.preprocess.side
-        return _split(mapped[: -len(pictures)].reshape(-1, self.preprocess.channels, side, side), good, pictures)
+        return _kept(mapped[: -len(pictures)].reshape(-1, self.preprocess.channels, side, side), good, pictures)
 
     def _decoded(self, pictures: Pictures, may_shrink: bool, good: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]:
         """Yield the canvases a few at a time, and note in ``good`` which pictures were not broken."""
@@ -133,5 +134,6 @@ class Cache:
             ) from None
 
 
-def _split(canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> Split:
-    return Split(torch.from_numpy(canvases), pictures.labels[torch.from_numpy(good)])
+def _kept(canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> tuple[Split, Tensor]:
+    which = torch.from_numpy(good)
+    return Split(torch.from_numpy(canvases), pictures.labels[which]), which

@@ -1,7 +1,7 @@
 """From rows of the plan to pixels, in worker processes or in the loop's own; a broken file is noted, not raised."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
 
+OnError = Literal["fail", "skip"]
 FILES_AT_ONCE = 64  # that a worker holds in memory, one of them decoded
 
 
@@ -142,6 +143,6 @@ def canvases(images: Images, preprocess: Preprocess, workers: int, may_shrink: b
     return by_workers(reader, (reader.wanted(rows) for rows in batches), workers)
 
 
-def broken(images: Images, preprocess: Preprocess, workers: int, may_shrink: bool = False) -> list[str]:
+def list_broken(images: Images, preprocess: Preprocess, workers: int, may_shrink: bool = False) -> list[str]:
     """Return what is wrong with each file that cannot be read, in the order of the split."""
     return [text for read in canvases(images, preprocess, workers, may_shrink) for text in read.broken.values()]

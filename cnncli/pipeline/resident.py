@@ -11,12 +11,15 @@ from cnncli.runtime import Runtime
 
 
 class ResidentLoader(Loader):
-    """A split of canvases in memory: the device's, or the host's where the device has no room for it."""
+    """A split of canvases in memory: the device's, or the host's where the device has no room or they are read once."""
 
-    def __init__(self, split: Split, recipe: Recipe, runtime: Runtime, num_skipped: int = 0) -> None:
+    def __init__(
+        self, split: Split, recipe: Recipe, runtime: Runtime, num_skipped: int = 0, read_often: bool = True
+    ) -> None:
         super().__init__(split, recipe, runtime)
         self.num_skipped = num_skipped if runtime.is_main else 0  # when it was read, whole, by each rank
-        self.images = split.images.to(runtime.device) if runtime.has_room_for(split.images) else split.images
+        stays = read_often and runtime.has_room_for(split.images)
+        self.images = split.images.to(runtime.device) if stays else split.images
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,12 +18,11 @@ from cnncli.errors import ConfigError
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.plan import Rows
-from cnncli.pipeline.reading import BrokenFile, Read, Reader, Wanted
+from cnncli.pipeline.reading import BrokenFile, OnError, Read, Reader, Wanted
 from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
 from cnncli.runtime import Runtime
 
-OnError = Literal["fail", "skip"]
 RowsOf = Callable[[int, int], Iterator[Rows]]  # of a pass, after its first so many positions
 
 

@@ -46,6 +46,8 @@ class Transforms:
             for step in self.steps:
                 try:
                     result = step(result)
+                except MemoryError:
+                    raise
                 except Exception as error:  # of torchvision, on an image or a draw that it does not take
                     raise ConfigError(f"the transform {type(step).__name__} failed: {error}") from error
         if not isinstance(result, Tensor) or result.dtype != torch.uint8 or result.shape != pixels.shape:

@@ -50,6 +50,6 @@ class Meter:
         correct, among_five, num_images, num_ranked = self.runtime.sum_of(torch.cat([self.hits, counts])).tolist()
         loss, weight = self.runtime.sum_of(self.losses).tolist()
         if not num_images:
-            raise DataError("none of the images can be read")
+            raise DataError("none of the images that were looked at can be read")
         top5 = among_five / num_ranked if num_ranked else None
         return Metrics(loss / weight, correct / num_images, top5, num_images)

@@ -61,8 +61,9 @@ def test_sizes_are_those_one_looks_at(tmp_path: Path) -> None:
 def test_images_without_files_are_named_by_split_and_number() -> None:
     images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     train = Split(images, torch.tensor([0, 1, 0, 1, 0]))
-    test = Split(images[[2, 2]], torch.tensor([0, 0]))
+    test = Split(images[[2, 2]], torch.tensor([0, 1]))
     report = examine({"train": train, "test": test}, ("a", "b"), Preprocess(16, 1, (0.5,), (0.5,)), 0)
-    assert report.counts == {"train": {"a": 3, "b": 2}, "test": {"a": 2, "b": 0}}
-    assert report.leaked == [["train 2", "test 0", "test 1"]]
+    assert report.counts == {"train": {"a": 3, "b": 2}, "test": {"a": 1, "b": 1}}
+    assert report.leaked == report.conflicting == [["train 2", "test 0", "test 1"]]
+    assert report.duplicates == []
     assert report.is_wanting

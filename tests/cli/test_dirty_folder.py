@@ -99,6 +99,7 @@ def test_what_is_good_can_be_trained_on(cache: str, dirty: Path, cnn: Cnn, tmp_p
     assert done.returncode == 0, done.stderr
     rows = [json.loads(row) for row in (tmp_path / "runs" / "dirty" / "history.jsonl").read_text().splitlines()]
     assert [row["num_skipped"] for row in rows] == [len(BROKEN)] * 2
+    assert done.stderr.count(f"   {len(BROKEN)} broken left out   ") == 2
 
 
 def test_a_class_that_only_val_has_is_named(picture_folder: PictureFolder, cnn: Cnn, tmp_path: Path) -> None:

@@ -103,6 +103,15 @@ from tests.networks import TestNet
 MODELS._found["testnet"] = TestNet
 rank = os.environ.get("RANK", "0")
 sys.argv = [word.replace("RANK", rank) for word in sys.argv]
+if "ONLY_RANK_0_READS" in os.environ and rank != "0":
+    from cnncli.errors import DataError
+    from cnncli.pipeline.decode import Picture
+    read = Picture.read.__func__
+    def failing(cls, path):
+        if path.endswith(os.environ["ONLY_RANK_0_READS"].encode()):
+            raise DataError("Input/output error")
+        return read(cls, path)
+    Picture.read = classmethod(failing)
 if "ONLY_RANK_0_CACHES" in os.environ and rank != "0":
     os.environ["CNN_CACHE"] = __file__ + "/below"  # where nothing can be written
 main()
@@ -153,6 +162,17 @@ def test_ranks_that_see_other_files_are_told(wrapped: Path, tmp_path: Path, pict
     result = done(command, tmp_path)
     assert result.returncode != 0
     assert "[rank 1] error: the val split is not the one that the first process has" in result.stderr
+    assert "a bug of its own" not in result.stderr
+
+
+def test_ranks_that_can_read_other_files_are_told(wrapped: Path, tmp_path: Path, picture_folder: PictureFolder) -> None:
+    """Each keeps its own, and leaves out what it cannot read: their plans would be of other pictures."""
+    picture_folder("train", "val", per_class=3)
+    (tmp_path / "config.yaml").write_text(FOLDER % "memory")
+    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml"]
+    result = done(command, tmp_path, ONLY_RANK_0_READS="train/left/1.jpg")
+    assert result.returncode != 0
+    assert "[rank 1] error: other pictures are broken here than where the first process runs" in result.stderr
     assert "a bug of its own" not in result.stderr
 
 

@@ -38,13 +38,13 @@ class Kept(Cache):
 
 def test_it_is_decoded_once_and_then_mapped(pictures: Pictures) -> None:
     first, again = Kept(), Kept()
-    images = first.on_disk(pictures, may_shrink=False).images
-    assert torch.equal(again.on_disk(pictures, may_shrink=False).images, images)
+    images = first.on_disk(pictures, may_shrink=False)[0].images
+    assert torch.equal(again.on_disk(pictures, may_shrink=False)[0].images, images)
     assert len(first.notes) == 1
     assert again.notes == []
     assert [path.stat().st_size for path in cache.folder().iterdir()] == [9 * 3 * 16 * 16 + 9]
     images += 1  # changes no file
-    assert not torch.equal(again.on_disk(pictures, may_shrink=False).images, images)
+    assert not torch.equal(again.on_disk(pictures, may_shrink=False)[0].images, images)
 
 
 @pytest.mark.parametrize("what", ["size", "time", "gone", "one less", "resize", "background", "canvas", "shrink"])
@@ -79,7 +79,8 @@ def test_broken_pictures_are_listed_or_left_out(pictures: Pictures) -> None:
     for name in ("on_disk", "in_memory"):
         with pytest.raises(BrokenFile, match=f"{pictures.path(4)}: not a picture"):
             getattr(Kept(), name)(pictures, may_shrink=False)
-        split = getattr(Kept(on_error="skip"), name)(pictures, may_shrink=False)
+        split, good = getattr(Kept(on_error="skip"), name)(pictures, may_shrink=False)
+        assert good.tolist() == [row != 4 for row in range(9)]
         assert split.labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
         assert split.images.shape == (8, 3, 16, 16)
     with pytest.raises(BrokenFile, match=f"{pictures.path(4)}: not a picture"):  # the cache knows what it lacks
@@ -97,9 +98,9 @@ def test_what_could_not_be_read_for_a_while_is_read_again(pictures: Pictures, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Picture, "read", failing)
-        assert len(Kept(on_error="skip").on_disk(pictures, may_shrink=False)) == 8
+        assert len(Kept(on_error="skip").on_disk(pictures, may_shrink=False)[0]) == 8
     for on_error in ("skip", "fail"):
-        assert len(Kept(on_error=on_error).on_disk(pictures, may_shrink=False)) == 9
+        assert len(Kept(on_error=on_error).on_disk(pictures, may_shrink=False)[0]) == 9
 
 
 @pytest.mark.parametrize("maker", range(len(cache.MAKERS)))
@@ -137,6 +138,6 @@ def test_auto_is_memory_where_nothing_can_be_written(monkeypatch: pytest.MonkeyP
 
 
 def test_canvases_are_those_of_preprocessing(pictures: Pictures) -> None:
-    images = Kept().on_disk(pictures, may_shrink=False).images
+    images = Kept().on_disk(pictures, may_shrink=False)[0].images
     expected = np.stack([PREPROCESS.pixels(pictures.path(row)).numpy() for row in range(9)])
     np.testing.assert_array_equal(images.numpy(), expected)

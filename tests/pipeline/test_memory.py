@@ -98,7 +98,7 @@ if leaks == "leaks":
         return kept[-1]
     Loader._augmented = keeping
 augment = "augment={resized_crop: [0.3, 1.0], mixup: 0.2, transforms: [{name: RandAugment}]}"
-sets = ["train.epochs=7", "train.batch_size=1", f"data.cache={cache}", "data.workers=1", "data.size=224", augment]
+sets = ["train.epochs=7", "train.batch_size=1", f"data.cache={cache}", "data.workers=1", "data.size=160", augment]
 watching = Watching()
 session.Session(Experiment.prepare(load_config(config, sets)), Run.create(Path("runs"), "run"), watching).train()
 print(*watching.sizes)
@@ -111,7 +111,7 @@ def test_memory_is_flat(
 ) -> None:
     """After the sixth epoch within 2 % of that after the second, workers included; not so if batches were kept.
 
-    An epoch trains on 42 images of 224 pixels, which are 25 MB: four epochs of them would be over 10 %.
+    An epoch trains on 42 images of 160 pixels, which are 13 MB: four epochs of them would be over 5 %.
     """
     picture_folder(per_class=24)
     (tmp_path / "trained.py").write_text(PSS + TRAINED)

@@ -16,7 +16,7 @@ from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.decode import Picture
 from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.preprocess import Preprocess
-from cnncli.pipeline.reading import BrokenFile, broken
+from cnncli.pipeline.reading import BrokenFile, list_broken
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.pipeline.transforms import Transforms
@@ -39,12 +39,12 @@ def cached(pictures: Pictures) -> cache.Cache:
 
 
 def in_memory(pictures: Pictures) -> Loader:
-    return ResidentLoader(cached(pictures).in_memory(pictures, may_shrink=False), RECIPE, RUNTIME)
+    return ResidentLoader(cached(pictures).in_memory(pictures, may_shrink=False)[0], RECIPE, RUNTIME)
 
 
 def on_disk(pictures: Pictures) -> Loader:
     cached(pictures).on_disk(pictures, may_shrink=False)  # which the second call maps
-    return ResidentLoader(cached(pictures).on_disk(pictures, may_shrink=False), RECIPE, RUNTIME)
+    return ResidentLoader(cached(pictures).on_disk(pictures, may_shrink=False)[0], RECIPE, RUNTIME)
 
 
 def by_hand(pictures: Pictures) -> Loader:
@@ -157,7 +157,7 @@ def test_a_broken_file_is_an_error_and_all_can_be_listed(workers: int, pictures:
     spoiled = spoil(pictures, 1, 8, 17)
     with pytest.raises(BrokenFile, match=f"({'|'.join(spoiled)}): not a whole picture"):
         list(streamed(workers)(pictures).epoch(0))
-    assert [line.partition(": ")[0] for line in broken(pictures, PREPROCESS, workers)] == spoiled
+    assert [line.partition(": ")[0] for line in list_broken(pictures, PREPROCESS, workers)] == spoiled
 
 
 @pytest.mark.parametrize("workers", [0, 2])

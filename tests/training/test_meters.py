@@ -19,5 +19,5 @@ def test_uneven_batches_count_by_their_images() -> None:
 
 
 def test_nothing_seen_has_no_mean() -> None:
-    with pytest.raises(DataError, match="none of the images can be read"):
+    with pytest.raises(DataError, match="none of the images that were looked at can be read"):
         Meter(choose_runtime("cpu")).compute()
