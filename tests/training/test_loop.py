@@ -22,7 +22,7 @@ from cnncli.pipeline.resident import ResidentLoader
 from cnncli.registry import OPTIMIZERS, SCHEDULES
 from cnncli.runtime import choose_runtime
 from cnncli.training.loop import StepRecord, Watch, evaluate, fit, train_one_epoch
-from cnncli.training.losses import CrossEntropy
+from cnncli.training.losses import CrossEntropy, cross_entropy
 from cnncli.training.state import TrainState
 from tests.networks import TestNet
 
@@ -246,6 +246,19 @@ def test_a_batch_in_parts_makes_the_same_update(digits: Split, criterion: nn.Mod
     assert rows[1][0] == pytest.approx(rows[0][0], rel=1e-4)
     assert rows[1][1].loss == pytest.approx(rows[0][1].loss, rel=1e-4)
     assert rows[1][1].accuracy == rows[0][1].accuracy
+
+
+def test_the_loss_of_a_batch_is_the_mean_by_the_weights_of_its_classes(digits: Split) -> None:
+    """As torch's own, which divides by their sum and not by the number of images."""
+    torch.manual_seed(1)
+    state, rows = state_of(LeNet5()), list[StepRecord]()
+    counts = torch.arange(1, 11)
+    state.criterion = cross_entropy(class_weights="balanced", class_counts=counts)
+    batch = next(loader_of(digits, state).epoch(0))
+    weight = counts.sum() / (10 * counts)
+    expected = F.cross_entropy(state.model(batch.images), batch.labels, weight)
+    train_one_epoch(state, [batch], Watch(1, rows.append, SILENT.progress))
+    assert rows[0].loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_an_image_that_does_not_count_changes_nothing(digits: Split) -> None:
