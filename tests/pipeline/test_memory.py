@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -98,7 +100,8 @@ if leaks == "leaks":
         return kept[-1]
     Loader._augmented = keeping
 augment = "augment={resized_crop: [0.3, 1.0], mixup: 0.2, transforms: [{name: RandAugment}]}"
-sets = ["train.epochs=7", "train.batch_size=1", f"data.cache={cache}", "data.workers=1", "data.size=160", augment]
+sets = ["train.epochs=9", "train.batch_size=1", "optimizer.lr=0.001", "data.workers=1", "data.size=160"]
+sets += [f"data.cache={cache}", augment]
 watching = Watching()
 session.Session(Experiment.prepare(load_config(config, sets)), Run.create(Path("runs"), "run"), watching).train()
 print(*watching.sizes)
@@ -109,9 +112,11 @@ print(*watching.sizes)
 def test_memory_is_flat(
     cache: str, leaks: str, folder_config: Path, picture_folder: PictureFolder, tmp_path: Path
 ) -> None:
-    """After the sixth epoch within 2 % of that after the second, workers included; not so if batches were kept.
+    """Four epochs add 2 % at most, as from the second to the sixth, workers included; not so if batches were kept.
 
-    An epoch trains on 42 images of 160 pixels, which are 13 MB: four epochs of them would be over 5 %.
+    What a leak adds it adds in each epoch, so the median of seven counts: the allocator takes some MB now and then,
+    in one epoch or two, and by these alone the sixth was up to 3.3 % above the second. An epoch trains on 42 images of
+    160 pixels, which are 13 MB: four epochs of them would be over 5 %.
     """
     picture_folder(per_class=24)
     (tmp_path / "trained.py").write_text(PSS + TRAINED)
@@ -119,5 +124,6 @@ def test_memory_is_flat(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     sizes = list(map(float, done.stdout.split()))
-    assert len(sizes) == 7
-    assert (abs(sizes[5] / sizes[1] - 1) <= 0.02) is (leaks == "no"), sizes
+    assert len(sizes) == 9
+    added = median(after - before for before, after in pairwise(sizes[1:]))
+    assert (abs(4 * added) <= 0.02 * sizes[1]) is (leaks == "no"), sizes
