@@ -217,13 +217,15 @@ class Experiment:
             images = self.splits.load(name)
         if images is not None and not len(images):
             raise DataError(f"the {name} split holds no images")
-        digest = images.digest() if images is not None and self.runtime.world_size > 1 else ""
-        self._check_agreement(digest, f"the {name} split is not the one that the first process has")
+        self._check_agreement(
+            lambda: images.digest() if images is not None else "",
+            f"the {name} split is not the one that the first process has",
+        )
         return images
 
-    def _check_agreement(self, digest: str, problem: str) -> None:
-        """Raise ``DataError`` where another ``digest`` is known here than on rank 0."""
-        if digest != self.runtime.from_main(lambda: digest):
+    def _check_agreement(self, digest: Callable[[], str], problem: str) -> None:
+        """Raise ``DataError`` where ``digest`` gives something else here than on rank 0."""
+        if self.runtime.world_size > 1 and (here := digest()) != self.runtime.from_main(lambda: here):
             raise DataError(f"{problem}; all need the same files")
 
     def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, int]:
@@ -241,8 +243,10 @@ class Experiment:
                 split, good = keeper.on_disk(images, may_shrink)
         if not len(split):
             raise DataError("none of the pictures can be read")
-        digest = hashlib.sha256(good.numpy().tobytes()).hexdigest()
-        self._check_agreement(digest, "other pictures are broken here than where the first process runs")
+        self._check_agreement(
+            lambda: hashlib.sha256(good.numpy().data).hexdigest(),
+            "other pictures are broken here than where the first process runs",
+        )
         return split, len(images) - len(split)
 
 
