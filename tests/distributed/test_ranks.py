@@ -136,6 +136,16 @@ def test_what_batch_normalisation_is_validated_with_is_what_is_saved(wrapped: Pa
     assert json.loads(scored.stdout)["loss"] == pytest.approx(run.read_history()[-1]["val"]["loss"], rel=1e-5)
 
 
+def error_of_rank_1(wrapped: Path, config: str, *arguments: str, **environment: str) -> str:
+    """Have two ranks train what the second refuses, and return what it says."""
+    (wrapped.parent / "config.yaml").write_text(config)
+    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml", *arguments]
+    result = done(command, wrapped.parent, **environment)
+    assert result.returncode != 0
+    assert "a bug of its own" not in result.stderr
+    return "".join(line for line in result.stderr.splitlines() if line.startswith("[rank 1] error: "))
+
+
 FOLDER = (
     "data: {name: image_folder, root: pictures, size: 32, workers: 1, on_error: skip, cache: %s}\n"
     "model: {name: tinyvgg}\ntrain: {epochs: 1, batch_size: 5}\nruntime: {device: cpu}\n"
@@ -157,34 +167,22 @@ def test_ranks_that_see_other_files_are_told(wrapped: Path, tmp_path: Path, pict
     shutil.copytree(first, tmp_path / "pictures1")
     (tmp_path / "pictures1" / "val" / "left" / "0.jpg").rename(tmp_path / "pictures1" / "val" / "left" / "9.jpg")
     first.rename(tmp_path / "pictures0")
-    (tmp_path / "config.yaml").write_text(FOLDER % "off")
-    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml", "--set", "data.root=picturesRANK"]
-    result = done(command, tmp_path)
-    assert result.returncode != 0
-    assert "[rank 1] error: the val split is not the one that the first process has" in result.stderr
-    assert "a bug of its own" not in result.stderr
+    said = error_of_rank_1(wrapped, FOLDER % "off", "--set", "data.root=picturesRANK")
+    assert said.startswith("[rank 1] error: the val split is not the one that the first process has")
 
 
-def test_ranks_that_can_read_other_files_are_told(wrapped: Path, tmp_path: Path, picture_folder: PictureFolder) -> None:
+def test_ranks_that_can_read_other_files_are_told(wrapped: Path, picture_folder: PictureFolder) -> None:
     """Each keeps its own, and leaves out what it cannot read: their plans would be of other pictures."""
     picture_folder("train", "val", per_class=3)
-    (tmp_path / "config.yaml").write_text(FOLDER % "memory")
-    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml"]
-    result = done(command, tmp_path, ONLY_RANK_0_READS="train/left/1.jpg")
-    assert result.returncode != 0
-    assert "[rank 1] error: other pictures are broken here than where the first process runs" in result.stderr
-    assert "a bug of its own" not in result.stderr
+    said = error_of_rank_1(wrapped, FOLDER % "memory", ONLY_RANK_0_READS="train/left/1.jpg")
+    assert said.startswith("[rank 1] error: other pictures are broken here than where the first process runs")
 
 
-def test_one_decides_where_pictures_are_kept(wrapped: Path, tmp_path: Path, picture_folder: PictureFolder) -> None:
+def test_one_decides_where_pictures_are_kept(wrapped: Path, picture_folder: PictureFolder) -> None:
     """Or those that can write a cache would wait for those that cannot."""
     picture_folder("train", "val", per_class=3)
-    (tmp_path / "config.yaml").write_text(FOLDER % "auto")
-    command = [*TWO_RANKS, wrapped, "train", "-c", "config.yaml"]
-    result = done(command, tmp_path, ONLY_RANK_0_CACHES="1")
-    assert result.returncode != 0
-    assert "[rank 1] error: " in result.stderr
-    assert "set $CNN_CACHE to another folder" in result.stderr
+    said = error_of_rank_1(wrapped, FOLDER % "auto", ONLY_RANK_0_CACHES="1")
+    assert "set $CNN_CACHE to another folder" in said
 
 
 def test_a_dry_run_of_fewer_images_than_ranks(tmp_path: Path, picture_folder: PictureFolder) -> None:
