@@ -207,9 +207,9 @@ def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
 def _row(record: EpochRecord, config: Config) -> dict[str, Any]:
     """Return an epoch as history.jsonl has it: scores on the test split are never called val."""
     row, validate_on = asdict(record), config.train.validate_on
-    del row["validation"]
-    if config.data.on_error != "skip":
-        del row["num_skipped"]
+    del row["train"], row["validation"]
+    if config.data.on_error == "skip":
+        row["num_skipped"] = record.train.num_skipped + (record.validation.num_skipped if record.validation else 0)
     scores = _measured(record.validation) if record.validation else None
     row |= {"train": _measured(record.train), "val": scores if validate_on == "val" else None}
     return row | ({"test": scores} if validate_on == "test" else {})

@@ -10,6 +10,7 @@ class Batch(NamedTuple):
 
     ``targets`` are the labels, or shares of the classes [B, num_classes] where images were mixed. The batch takes
     ``size`` positions of the plan, on all ranks together; where it has none for this rank, its image does not count.
+    ``num_skipped`` files were broken and are left out.
     """
 
     images: Tensor
@@ -17,6 +18,7 @@ class Batch(NamedTuple):
     targets: Tensor
     size: int
     counts: bool = True
+    num_skipped: int = 0
 
     def parts(self, number: int) -> "list[Batch]":
         """Cut the batch into up to ``number`` parts of about the same size."""

@@ -53,7 +53,6 @@ class Loader(ABC):
         self.recipe, self.runtime = recipe, runtime
         self.num_images = len(images)
         self.labels = images.labels
-        self.num_skipped = 0  # broken files that this rank's part of the pass so far had to leave out
 
     @property
     def num_batches(self) -> int:
@@ -66,7 +65,10 @@ class Loader(ABC):
 
     @abstractmethod
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
-        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
+        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them.
+
+        A batch of which every file is broken is one image that does not count.
+        """
 
     def _augmented(self, pixels: Tensor, labels: Tensor, rows: Rows, augment: Augment) -> Batch:
         """Finish a batch for training: uint8 [B, C, S, S] on the device, and its rows of the plan."""

@@ -23,13 +23,18 @@ class ResidentLoader(Loader):
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
+        left_out = 0 if position else self.num_skipped  # of the whole split, said with its first batch
         for rows in self.recipe.rows(self.labels, self.runtime, epoch, position):
-            yield self._augmented(*self._gathered(rows.images), rows, self.recipe.augment)
+            batch = self._augmented(*self._gathered(rows.images), rows, self.recipe.augment)
+            yield batch._replace(num_skipped=left_out)
+            left_out = 0
 
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
+        left_out = self.num_skipped
         for rows in self.recipe.rows_in_order(self.num_images, self.runtime):
-            yield self._plain(*self._gathered(rows.images), canvases)
+            yield self._plain(*self._gathered(rows.images), canvases)._replace(num_skipped=left_out)
+            left_out = 0
 
     def _gathered(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Return pixels and labels of some images, on the device."""

@@ -120,18 +120,17 @@ class StreamingLoader(Loader):
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
-        self.num_skipped = 0
         for rows, read in self._epochs.read(epoch, position):
-            rows, pixels, labels = self._whole(rows, read)
-            yield self._augmented(pixels, labels, rows, self._rest)
+            kept, pixels, labels = self._whole(rows, read)
+            batch = self._augmented(pixels, labels, kept, self._rest)
+            yield batch._replace(num_skipped=len(read.broken) if rows.counts else 0)
 
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
-        self.num_skipped = 0
         for rows, read in self._plain_passes.read(self._passes, 0):
-            rows, pixels, labels = self._whole(rows, read)
-            if rows.counts:
-                yield self._plain(pixels, labels, canvases)
+            kept, pixels, labels = self._whole(rows, read)
+            batch = self._plain(pixels, labels, canvases)
+            yield batch._replace(counts=kept.counts, num_skipped=len(read.broken))
         self._passes += 1
 
     def _whole(self, rows: Rows, read: Read) -> tuple[Rows, Tensor, Tensor]:
@@ -140,7 +139,6 @@ class StreamingLoader(Loader):
         if read.broken:
             if self.on_error == "fail":
                 raise BrokenFile(next(iter(read.broken.values())))
-            self.num_skipped += len(read.broken) if rows.counts else 0
             kept = torch.tensor([place for place in range(len(pixels)) if place not in read.broken], dtype=torch.long)
             counts = rows.counts and len(kept) > 0
             kept = kept if len(kept) else torch.zeros(1, dtype=torch.long)  # one that is black, and does not count

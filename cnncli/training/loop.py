@@ -27,17 +27,13 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in.
-
-    ``num_skipped`` counts the files that were broken and left out, those to validate on included.
-    """
+    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in."""
 
     epoch: int
     step: int
     lr: float
     seconds: float
     images_per_second: float
-    num_skipped: int
     train: Metrics
     validation: Metrics | None
 
@@ -70,18 +66,15 @@ def fit(
         state.check_finite()
         state.epoch, state.position = state.epoch + 1, 0
         seconds = time.perf_counter() - started
-        scores, num_skipped = None, loader.num_skipped
+        scores = None
         if validation is not None:
             state.runtime.agree(state.evaluated_model)  # or each rank would score one of its own
             shown = watch.progress(validation.in_order(), validation.num_batches, f"{label} validation")
             scores = evaluate(state.evaluated_model, state.criterion, shown, state.runtime)
-            num_skipped += validation.num_skipped
         state.schedule.observe((scores or train).loss)
         # What the caller does with the record (saving, drawing) belongs to the seconds of the next one.
         started = time.perf_counter()
-        skipped = int(state.runtime.sum_of(torch.tensor(num_skipped, device=state.runtime.device)))
-        speed = num_images / seconds
-        yield EpochRecord(state.epoch, state.steps, state.lr, seconds, speed, skipped, train, scores)
+        yield EpochRecord(state.epoch, state.steps, state.lr, seconds, num_images / seconds, train, scores)
 
 
 def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, accumulate: int = 1) -> Metrics:
@@ -94,6 +87,7 @@ def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, a
     meter = Meter(state.runtime)
     for batch in batches:
         total, parts = state.weigh(batch), batch.parts(accumulate)
+        meter.num_skipped += batch.num_skipped
         for number, part in enumerate(parts, start=1):
             with state.sharing(is_last=number == len(parts)):
                 with state.runtime.autocast():
@@ -118,6 +112,9 @@ def evaluate(model: nn.Module, criterion: nn.Module, batches: Iterable[Batch], r
     criterion.eval()
     meter = Meter(runtime)
     for batch in batches:
+        meter.num_skipped += batch.num_skipped
+        if not batch.counts:
+            continue
         with runtime.autocast():
             logits = model(batch.images)
             loss = criterion(logits, batch.labels)

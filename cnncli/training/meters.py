@@ -11,12 +11,16 @@ from cnncli.runtime import Runtime
 
 @dataclass(frozen=True)
 class Metrics:
-    """Means over ``num_images``; accuracies are shares from 0 to 1, top-5 is ``None`` with under six classes."""
+    """Means over ``num_images``; accuracies are shares from 0 to 1, top-5 is ``None`` with under six classes.
+
+    ``num_skipped`` files were broken and are left out.
+    """
 
     loss: float
     accuracy: float
     top5_accuracy: float | None
     num_images: int
+    num_skipped: int
 
 
 class Meter:
@@ -30,6 +34,7 @@ class Meter:
         self.hits = torch.zeros(2, dtype=torch.int64, device=runtime.device)  # first, and among the first five
         self.num_images = 0
         self.num_ranked = 0  # of which the first five were looked at
+        self.num_skipped = 0
 
     def update(self, loss: Tensor, weight: Tensor | float, logits: Tensor, labels: Tensor) -> None:
         """Take in the mean ``loss`` [] of a batch and what it was divided by, logits [B, num_classes], labels [B]."""
@@ -46,10 +51,10 @@ class Meter:
 
     def compute(self) -> Metrics:
         """Return the means over the images of all ranks so far; ``DataError`` if there were none."""
-        counts = self.hits.new_tensor([self.num_images, self.num_ranked])
-        correct, among_five, num_images, num_ranked = self.runtime.sum_of(torch.cat([self.hits, counts])).tolist()
+        counts = torch.cat([self.hits, self.hits.new_tensor([self.num_images, self.num_ranked, self.num_skipped])])
+        correct, among_five, num_images, num_ranked, num_skipped = self.runtime.sum_of(counts).tolist()
         loss, weight = self.runtime.sum_of(self.losses).tolist()
         if not num_images:
             raise DataError("none of the images that were looked at can be read")
         top5 = among_five / num_ranked if num_ranked else None
-        return Metrics(loss / weight, correct / num_images, top5, num_images)
+        return Metrics(loss / weight, correct / num_images, top5, num_images, num_skipped)
