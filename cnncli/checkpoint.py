@@ -4,18 +4,21 @@ A checkpoint is a ``torch.save`` of tensors, numbers and strings, read with ``we
 all bytes before it stands at the file's end, in the comment that the zip format has room for.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from io import BytesIO
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
+from cnncli import files
 from cnncli.errors import CheckpointError, MachineError
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
@@ -54,35 +57,80 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     Raises ``MachineError`` where it can't be written; what was there is still whole then.
     """
     plain = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-    content = BytesIO()  # torch.save to a file would not say why it could not be written
-    torch.save({"cnncli": FORMAT, **plain}, content)
-    _seal(content)
-    temporary = path.with_name(f".{path.name}.tmp")
+    size = 0
     try:
-        with temporary.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            link(path, path.with_suffix(f".prev{path.suffix}"))
-        temporary.replace(path)
-        _sync_directory(path.parent)
+        with files.whole(path, check=partial(_make_way, path)) as file:
+            sealed = _Sealed(file)
+            torch.save({"cnncli": FORMAT, **plain}, sealed)  # type: ignore[arg-type]  # it needs no more of a file
+            size = sealed.size
+            sealed.close()
     except OSError as error:
-        size = f"{content.tell() / 1e6:,.1f} MB"
-        raise MachineError(f"{path}: cannot write {size}: {error.strerror}; what was saved before is whole") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        why = error.strerror or str(error)
+        if error.errno == errno.ENOSPC and (missing := size - shutil.disk_usage(path.parent).free) > 0:
+            why += f", {missing / 1e6:,.1f} MB are missing"
+        raise MachineError(
+            f"{path}: cannot write {size / 1e6:,.1f} MB: {why}; what was saved before is whole"
+        ) from None
 
 
-def link(source: Path, target: Path) -> None:
-    """Make ``target`` the same file as ``source``, replacing what was there; a copy where links are unknown."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
+def previous(path: Path) -> Path:
+    """Return where the generation before the one at ``path`` is kept."""
+    return path.with_suffix(f".prev{path.suffix}")
+
+
+def _make_way(path: Path, written: Path) -> None:
+    """Keep the present generation as the one before once the next is known to be what was meant."""
     try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+        _check_seal(written)
+    except CheckpointError:
+        raise OSError(errno.EIO, "what was written reads back as something else") from None
+    if path.exists():
+        files.link(path, previous(path))
+
+
+class _Sealed:
+    """Writes what ``torch.save`` gives it to a file, with the sha256 of all of it in the zip's comment.
+
+    The comment's length is the last field of a zip, two bytes, which are therefore held back until the end. An error
+    is raised by ``close`` alone: torch would not say what it was.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest, self.size = file, hashlib.sha256(), 0
+        self._held = b""
+        self._error: OSError | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Take in bytes; never fails."""
+        if len(data) >= 2:
+            self._put(self._held)
+            self._put(data[:-2])
+            self._held = bytes(data[-2:])
+        else:
+            waiting = self._held + bytes(data)
+            self._put(waiting[:-2])
+            self._held = waiting[-2:]
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: the file is flushed when it is whole."""
+
+    def close(self) -> None:
+        """Write the comment; raise the first ``OSError`` there was."""
+        assert self._held == b"\0\0", "torch.save wrote a comment of its own"
+        self._put(struct.pack("<H", COMMENT_BYTES))
+        self._put(MARK + self.digest.hexdigest().encode())
+        if self._error is not None:
+            raise self._error
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self.digest.update(data)
+        self.size += len(data)
+        if self._error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self._error = error
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -106,6 +154,23 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: its {missing[0]} is missing") from None
 
 
+def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
+    """Read ``path``, or with a warning the generation before it where that one is damaged or missing.
+
+    Raises ``CheckpointError`` if neither can be read.
+    """
+    try:
+        return load(path)
+    except CheckpointError as error:
+        problem = error
+    try:
+        checkpoint = load(previous(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{problem}\n{error}\nno generation of this checkpoint can be read") from None
+    warn(f"{problem}; taking the generation before, {previous(path)}")
+    return checkpoint
+
+
 @dataclass(frozen=True)
 class Network:
     """A trained network ready for use: ``classes[network.model(network.preprocess(image)).argmax()]``."""
@@ -119,16 +184,6 @@ def load_network(path: str | Path) -> Network:
     """Read what a user of the network needs: model, class names and preprocessing."""
     checkpoint = load(path)
     return Network(checkpoint.build(), checkpoint.classes, Preprocess.from_dict(checkpoint.preprocess))
-
-
-def _seal(file: BytesIO) -> None:
-    """Give the zip file a comment that holds the sha256 of all bytes before the comment."""
-    file.seek(-2, os.SEEK_END)  # the end record's last field: the comment's length
-    file.write(struct.pack("<H", COMMENT_BYTES))
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0, os.SEEK_END)
-    file.write(MARK + digest.encode())
 
 
 def _check_seal(path: Path) -> None:
@@ -151,13 +206,3 @@ def _check_seal(path: Path) -> None:
         raise CheckpointError(f"{path}: not a checkpoint of cnncli, or one that was cut short")
     if seal != MARK + digest.hexdigest().encode():
         raise CheckpointError(f"{path}: damaged: its bytes are not those that were written")
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "nt":
-        return  # where a directory can't be opened
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from cnncli import checkpoint as checkpoints
+from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.config.schema import Config
@@ -140,7 +141,7 @@ class Session:
         if improved or last or state.epoch % self.config.checkpoint.every_epochs == 0:
             checkpoints.save(self.experiment.checkpoint(state), self.run.last)
         if improved:
-            checkpoints.link(self.run.last, self.run.best)
+            files.link(self.run.last, self.run.best)
         if not last and time.perf_counter() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
             self._draw()
 

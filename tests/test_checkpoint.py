@@ -1,10 +1,18 @@
 """Checkpoints are whole or refused."""
 
+import errno
 import os
 import pickle
 import random
+import re
+import shutil
+import stat
+import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +21,7 @@ import torch
 
 import cnncli
 from cnncli import checkpoint as checkpoints
+from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.errors import CheckpointError, DataError, MachineError
 from cnncli.models.lenet5 import LeNet5
@@ -30,6 +39,15 @@ def lenet() -> Checkpoint:
         config={"train": {"epochs": 1}},
         state={"progress": {"epoch": 0}},
     )
+
+
+def write(path: Path, content: Any, is_sealed: bool = True) -> None:
+    """Write what no save of ours would."""
+    with path.open("wb") as file:
+        sealed = checkpoints._Sealed(file)
+        torch.save(content, sealed if is_sealed else file)
+        if is_sealed:
+            sealed.close()
 
 
 def test_what_was_saved_is_loaded(lenet: Checkpoint, tmp_path: Path) -> None:
@@ -54,8 +72,7 @@ def test_the_generation_before_is_kept(lenet: Checkpoint, tmp_path: Path) -> Non
     path = tmp_path / "last.pt"
     checkpoints.save(lenet, path)
     first = path.read_bytes()
-    changed = Checkpoint(**{**vars(lenet), "classes": list("abcdefghij")})
-    checkpoints.save(changed, path)
+    checkpoints.save(changed(lenet), path)
     assert (tmp_path / "last.prev.pt").read_bytes() == first
     assert checkpoints.load(path).classes == list("abcdefghij")
 
@@ -63,9 +80,9 @@ def test_the_generation_before_is_kept(lenet: Checkpoint, tmp_path: Path) -> Non
 def test_a_link_stays_when_the_source_is_written_anew(lenet: Checkpoint, tmp_path: Path) -> None:
     last, best = tmp_path / "last.pt", tmp_path / "best.pt"
     checkpoints.save(lenet, last)
-    checkpoints.link(last, best)
+    files.link(last, best)
     before = best.read_bytes()
-    checkpoints.save(Checkpoint(**{**vars(lenet), "classes": list("abcdefghij")}), last)
+    checkpoints.save(changed(lenet), last)
     assert best.read_bytes() == before
 
 
@@ -77,27 +94,197 @@ def test_where_links_are_unknown_it_is_a_copy(
 
     monkeypatch.setattr(os, "link", no_links)
     checkpoints.save(lenet, tmp_path / "last.pt")
-    checkpoints.link(tmp_path / "last.pt", tmp_path / "best.pt")
+    files.link(tmp_path / "last.pt", tmp_path / "best.pt")
     assert checkpoints.load(tmp_path / "best.pt").model == "lenet5"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
-def test_a_save_that_fails_leaves_what_there_was(lenet: Checkpoint, tmp_path: Path) -> None:
-    import resource
+def layered(happened: Callable[[str], None]) -> None:
+    """Have all that writes files in this process say so first, by the name of the system call."""
+    real_open, real_link, real_replace, real_fsync = Path.open, os.link, os.replace, os.fsync
 
+    class Layer:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def write(self, data: Any) -> int:
+            happened("write")
+            return int(self.file.write(data))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def __enter__(self) -> "Layer":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+    def opened(path: Path, mode: str = "r", *arguments: Any) -> Any:
+        return Layer(real_open(path, mode, 0)) if mode == "wb" else real_open(path, mode, *arguments)
+
+    def said(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def calling(*arguments: Any) -> Any:
+            happened(name)
+            return call(*arguments)
+
+        return calling
+
+    Path.open = opened  # type: ignore[assignment,method-assign]
+    os.link, os.replace = said("link", real_link), said("rename", real_replace)
+    os.fsync = lambda fd: said("fsync directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "fsync", real_fsync)(fd)
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
+    """Return :func:`layered`, which is undone after the test."""
+    for owner, name in ((Path, "open"), (os, "link"), (os, "replace"), (os, "fsync")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    return layered
+
+
+def changed(checkpoint: Checkpoint) -> Checkpoint:
+    return replace(checkpoint, classes=list("abcdefghij"))
+
+
+def test_the_order_in_which_a_save_reaches_the_disk(
+    lenet: Checkpoint, tmp_path: Path, layer: Callable[[Callable[[str], None]], None]
+) -> None:
+    """The new file is whole on the disk before a name changes, and the one before has a name at all times."""
+    checkpoints.save(lenet, tmp_path / "last.pt")
+    calls: list[str] = []
+    layer(calls.append)
+    checkpoints.save(changed(lenet), tmp_path / "last.pt")
+    assert [name for name, _ in groupby(calls)] == ["write", "fsync", "link", "rename", "fsync directory"]
+    assert calls.count("rename") == 2  # of the generation before, then of the new one
+
+
+KILLED_AT_EACH_CALL = """
+import os, sys
+from pathlib import Path
+import torch
+from cnncli import checkpoint as checkpoints
+from tests.test_checkpoint import changed, layered
+
+path = Path(sys.argv[1])
+before = checkpoints.load(path)
+checkpoints.save(before, path)
+for number in range(10_000):
+    if not (child := os.fork()):
+        left = [number]
+        def happened(call):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+        layered(happened)
+        checkpoints.save(changed(before), path)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    found = "".join(checkpoints.load(path).classes)
+    print(ended, found, "".join(checkpoints.load(checkpoints.previous(path)).classes), flush=True)
+    if not ended:
+        break
+    if found != "0123456789":
+        checkpoints.save(before, path)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
+def test_killed_before_any_of_its_system_calls_a_save_leaves_what_loads(lenet: Checkpoint, tmp_path: Path) -> None:
+    checkpoints.save(lenet, tmp_path / "last.pt")
+    command = [sys.executable, "-c", KILLED_AT_EACH_CALL, tmp_path / "last.pt"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    old, new = "0123456789", "abcdefghij"
+    seen = [tuple(line.split()) for line in done.stdout.splitlines()]
+    assert len(seen) > 50
+    assert seen[-1] == ("0", new, old)
+    assert set(seen[:-1]) == {("9", old, old), ("9", new, old)}
+    files.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "last.prev.pt"}
+
+
+def test_a_disk_that_fills_up_at_any_write_leaves_what_there_was(
+    lenet: Checkpoint, tmp_path: Path, layer: Callable[[Callable[[str], None]], None]
+) -> None:
     path = tmp_path / "last.pt"
-    checkpoints.save(lenet, path)
-    before = path.read_bytes()
+    for checkpoint in (lenet, changed(lenet)):
+        checkpoints.save(checkpoint, path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    calls: list[str] = []
+    full_at = 10_000
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the nearest to a full disk that needs no disk
-    try:
-        with pytest.raises(MachineError, match=r"last\.pt: cannot write 0\.3 MB: File too large; what was"):
+    def happened(call: str) -> None:
+        calls.append(call)
+        if len(calls) > full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    layer(happened)
+    checkpoints.save(lenet, tmp_path / "other.pt")
+    (tmp_path / "other.pt").unlink()
+    num_calls = calls.index("fsync") + 1
+    assert num_calls > 50
+    for number in range(num_calls):
+        full_at = number
+        calls.clear()
+        with pytest.raises(MachineError, match=r"cannot write \d.\d MB: No space left on device.*; what was saved"):
             checkpoints.save(lenet, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def run_in_a_small_file_system(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = ["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o size=400k none {folder} && exec {sys.executable} -"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(command, input=script, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+FILLS_UP = """
+import sys
+from pathlib import Path
+from cnncli import checkpoint as checkpoints
+from cnncli.errors import MachineError
+from tests.test_checkpoint import changed
+
+path = Path(FOLDER) / "last.pt"
+lenet = checkpoints.load(SOURCE)
+checkpoints.save(lenet, path)
+try:
+    checkpoints.save(changed(lenet), path)  # 0.25 MB each, in 0.4
+except MachineError as error:
+    print(error)
+print(checkpoints.load(path).classes == lenet.classes, [file.name for file in path.parent.iterdir()])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system of its own")
+def test_a_full_disk_is_said_to_lack_so_much(lenet: Checkpoint, tmp_path: Path) -> None:
+    folder, source = tmp_path / "small", tmp_path / "a.pt"
+    folder.mkdir()
+    if shutil.which("unshare") is None or run_in_a_small_file_system("", folder).returncode:
+        pytest.skip("may not mount a file system")
+    checkpoints.save(lenet, source)
+    script = FILLS_UP.replace("FOLDER", repr(str(folder))).replace("SOURCE", repr(str(source)))
+    done = run_in_a_small_file_system(script, folder)
+    assert done.returncode == 0, done.stderr
+    said, found = done.stdout.splitlines()
+    assert found == "True ['last.pt']"
+    assert re.fullmatch(
+        r".*last\.pt: cannot write 0\.3 MB: No space left on device, 0\.\d MB are missing; what was .* whole", said
+    )
+
+
+def test_a_damaged_generation_gives_way_to_the_one_before(lenet: Checkpoint, tmp_path: Path) -> None:
+    path, warnings = tmp_path / "last.pt", list[str]()
+    for checkpoint in (lenet, changed(lenet)):
+        checkpoints.save(checkpoint, path)
+    assert checkpoints.load_newest(path, warnings.append).classes == list("abcdefghij")
+    assert not warnings
+    path.write_bytes(path.read_bytes()[:-1])
+    assert checkpoints.load_newest(path, warnings.append).classes == list("0123456789")
+    assert warnings[0].endswith("cut short; taking the generation before, " + str(tmp_path / "last.prev.pt"))
+    (tmp_path / "last.prev.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"(?s)last\.pt: .*last\.prev\.pt: .*no generation"):
+        checkpoints.load_newest(path, warnings.append)
 
 
 def test_every_truncation_and_every_flipped_bit_is_found(lenet: Checkpoint, tmp_path: Path) -> None:
@@ -130,10 +317,7 @@ def test_a_file_that_would_run_code_is_refused(make: str, tmp_path: Path, monkey
     if make == "pickle":
         path.write_bytes(pickle.dumps(Hostile()))
     else:
-        torch.save({"cnncli": 1, "model": Hostile()}, path)
-    if make == "sealed":
-        with path.open("r+b") as file:
-            checkpoints._seal(file)
+        write(path, {"cnncli": 1, "model": Hostile()}, is_sealed=make == "sealed")
     with pytest.raises(CheckpointError):
         checkpoints.load(path)
     assert not (tmp_path / "ran").exists()
@@ -146,9 +330,7 @@ def test_a_file_that_would_run_code_is_refused(make: str, tmp_path: Path, monkey
 def test_other_formats_are_named(changes: dict[str, Any], message: str, lenet: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     plain = {"cnncli": 1, **vars(lenet), **changes}
-    torch.save({key: value for key, value in plain.items() if value is not None}, path)
-    with path.open("r+b") as file:
-        checkpoints._seal(file)
+    write(path, {key: value for key, value in plain.items() if value is not None})
     with pytest.raises(CheckpointError, match=message):
         checkpoints.load(path)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnncli import files
 from cnncli.errors import ConfigError
 
 History = Sequence[Mapping[str, Any]]
@@ -36,11 +37,9 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
         figure.suptitle(plain(next(iter(runs))))
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}")
-    temporary = path.with_name(f".{path.name}.tmp")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), files.whole(path) as file:
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
-        figure.savefig(temporary, format="png", metadata={"Software": "cnncli"})
-    temporary.replace(path)
+        figure.savefig(file, format="png", metadata={"Software": "cnncli"})
 
 
 def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float, colour: str) -> None:

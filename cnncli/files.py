@@ -1,0 +1,62 @@
+"""Files that are whole or as they were, whenever the process ends: written aside, made durable, renamed."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[BinaryIO]:
+    """Write ``path`` whole or not at all: what is written takes its place when the context ends without an error.
+
+    ``check`` is given the file that was written before it does, and may raise.
+    """
+    aside = _aside(path)
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        check(aside)
+        aside.replace(path)
+        _sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, replacing what was there; a copy where links are unknown."""
+    aside = _aside(target)
+    aside.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a process that was killed left half written in ``directory``."""
+    for left in directory.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in ``directory`` durable."""
+    if os.name == "nt":
+        return  # where a directory can't be opened
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
