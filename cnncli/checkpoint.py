@@ -23,7 +23,7 @@ from cnncli.errors import CheckpointError, MachineError
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
 
-FORMAT = 1
+FORMAT = 2
 MARK = b"sha256:"
 COMMENT_BYTES = len(MARK) + 64
 
@@ -40,6 +40,8 @@ class Checkpoint:
     config: dict[str, Any]
     state: dict[str, Any]  # TrainState.state_dict()
     held_out: dict[str, list[str]] = field(default_factory=dict)  # files kept from training, by split
+    history: list[dict[str, Any]] = field(default_factory=list)  # the epochs so far, as in history.jsonl
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the images from others, by split
 
     def build(self) -> nn.Module:
         """Return the network with its weights, on the CPU, ready to evaluate."""
@@ -144,11 +146,11 @@ def load(path: str | Path) -> Checkpoint:
     if not isinstance(plain, dict) or "cnncli" not in plain:
         raise CheckpointError(f"{path}: not a checkpoint of cnncli")
     if plain["cnncli"] != FORMAT:
-        raise CheckpointError(f"{path}: format {plain['cnncli']}, this cnncli reads {FORMAT}; update cnncli")
-    try:
-        return Checkpoint(
-            **{"held_out": {}} | {field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain}
+        raise CheckpointError(
+            f"{path}: format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it"
         )
+    try:
+        return Checkpoint(**{field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain})
     except TypeError:
         missing = [field.name for field in fields(Checkpoint) if field.name not in plain]
         raise CheckpointError(f"{path}: its {missing[0]} is missing") from None

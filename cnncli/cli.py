@@ -13,6 +13,7 @@ import typer
 
 from cnncli import commands
 from cnncli.errors import CnnError
+from cnncli.signals import leave
 
 app = typer.Typer(
     name="cnn",
@@ -62,8 +63,7 @@ def main() -> None:
 
 def _leave(signal_number: int, frame: object) -> NoReturn:
     """End at once on Ctrl-C: a KeyboardInterrupt while torch is imported would abort the process in C++."""
-    print("interrupted", file=sys.stderr, flush=True)
-    os._exit(130)
+    leave("interrupted")
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -15,10 +15,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class _Console(Console):
+    """A console that falls silent where nobody reads any more; Rich's own ends the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun: 1 epoch, 2 epochs."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def console(stderr: bool = False) -> Console:
     """Return a console that never takes square brackets in names for markup; 100 columns where there is no terminal."""
     stream = sys.stderr if stderr else sys.stdout  # None where the shell closed it
-    return Console(stderr=stderr, markup=False, highlight=False, width=None if stream and stream.isatty() else 100)
+    return _Console(stderr=stderr, markup=False, highlight=False, width=None if stream and stream.isatty() else 100)
 
 
 class Display:
@@ -26,7 +38,8 @@ class Display:
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
-        self.console.quiet = os.environ.get("RANK", "0") != "0"
+        self.speaks = os.environ.get("RANK", "0") == "0"
+        self.console.quiet = not self.speaks
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -55,6 +68,7 @@ class Display:
             if row.get(split)
         )
         scores += f"   {row['num_skipped']:,} broken left out" if row.get("num_skipped") else ""
+        scores += f"   {counted(row['overflows'], 'step')} skipped so far" if row.get("overflows") else ""
         width = len(str(num_epochs))
         speed = f"{row['images_per_second']:,.0f} images/s"
         self.console.print(

@@ -35,9 +35,16 @@ class MachineError(CnnError):
 
 
 class DivergedError(CnnError):
-    """The loss or a gradient is no longer a finite number."""
+    """The loss or a gradient is no longer a finite number, since ``steps_ago``; ``images`` says of which images."""
 
     exit_code = 6
+
+    def __init__(self, step: int, lr: float, steps_ago: int, images: str = "") -> None:
+        self.step, self.lr, self.steps_ago = step, lr, steps_ago
+        super().__init__(
+            f"the loss or a gradient was not finite at step {step:,} (learning rate {lr:.3g}{images}); the weights are"
+            " those before it. Try a lower --lr, --set train.clip_norm=1 or --set schedule.warmup_epochs=1"
+        )
 
 
 class OutOfMemoryError(CnnError):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from cnncli.runtime import Runtime, choose_runtime
 from cnncli.settling import augment_of, settle, transforms_of
-from cnncli.splits import Record, Splits
-from cnncli.training.loop import evaluate
+from cnncli.splits import Splits
+from cnncli.training.loop import evaluate, pausing
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
 
@@ -41,25 +41,31 @@ class Experiment:
     preprocess: Preprocess
     runtime: Runtime
     note: Callable[[str], None] = lambda text: None  # where to say what takes long or writes outside the run
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the splits that were read from others
 
     @classmethod
     def prepare(
-        cls, config: Config, note: Callable[[str], None] = lambda text: None, held_out: Record | None = None
+        cls, config: Config, note: Callable[[str], None] = lambda text: None, resumed: Checkpoint | None = None
     ) -> "Experiment":
         """Find out what the config leaves open, and write it into a copy; reads no image.
 
-        ``held_out`` names the files that a run which goes on keeps from training. Raises ``ConfigError`` where model
-        and data contradict each other, ``MachineError`` for an absent device.
+        A run that is ``resumed`` keeps from training what it held out. Raises ``ConfigError`` where model and data
+        contradict each other, ``CheckpointError`` where the classes are not those that were resumed, ``MachineError``
+        for an absent device.
         """
         config = config.model_copy(deep=True)
         wanted = config.runtime
-        runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
+        runtime = choose_runtime(**wanted.model_dump())
         wanted.device, wanted.threads = str(runtime.device), runtime.threads
         wanted.memory_format = runtime.memory_format
         if config.data.options.get("download"):
             note(f"what is not in {config.data.options['root']} yet is downloaded there")
         with runtime.in_turn():
+            held_out = resumed.held_out if resumed else None
             splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, held_out)
+        if resumed is not None and list(splits.classes) != resumed.classes:
+            were, are = (", ".join(classes[:20]) for classes in (resumed.classes, splits.classes))
+            raise CheckpointError(f"the run was trained on classes {were}, but there are now {are}, in this order")
         return cls(config, splits, settle(config, splits, runtime), runtime, note)
 
     @classmethod
@@ -81,9 +87,9 @@ class Experiment:
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         wanted = config.runtime
         if device is None or device == wanted.device:
-            runtime = choose_runtime(wanted.device, wanted.precision, wanted.memory_format, wanted.threads)
+            runtime = choose_runtime(**wanted.model_dump())
         else:
-            runtime = choose_runtime(device, wanted.precision)
+            runtime = choose_runtime(device, wanted.precision, deterministic=wanted.deterministic)
         with runtime.in_turn():
             if data is None:
                 splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, checkpoint.held_out)
@@ -158,10 +164,13 @@ class Experiment:
             return ResidentLoader(kept, recipe, self.runtime, skipped, often)
         return StreamingLoader(kept, recipe, self.runtime, self.workers, data.on_error, ahead=often)
 
-    def score(self, checkpoint: Checkpoint, loader: Loader, ten_crop: bool = False) -> Metrics:
+    def score(
+        self, checkpoint: Checkpoint, loader: Loader, ten_crop: bool = False, pause: Callable[[], None] = lambda: None
+    ) -> Metrics:
         """Evaluate a checkpoint on images whose classes are those of this experiment's data set.
 
         With ``ten_crop`` the network sees five places of the canvas and their mirror images, and their mean counts.
+        ``pause`` is called before each batch.
         """
         model = self.runtime.place(checkpoint.build())
         if ten_crop:
@@ -175,7 +184,8 @@ class Experiment:
             model = TenCrop(model, self.preprocess.size)
         loader.labels = _renumbered(loader.labels, self.splits.classes, checkpoint.classes)
         with self.runtime.guard(loader.recipe.batch_size):
-            return evaluate(model, self.build_criterion(), loader.in_order(canvases=ten_crop), self.runtime)
+            batches = pausing(loader.in_order(canvases=ten_crop), loader.num_batches_in_order, pause)
+            return evaluate(model, self.build_criterion(), batches, self.runtime)
 
     @contextmanager
     def listing_broken(self, *names: SplitName) -> Iterator[None]:
@@ -198,8 +208,8 @@ class Experiment:
         assert self.config.data.workers != "auto"  # which is settled
         return self.config.data.workers
 
-    def checkpoint(self, state: TrainState) -> Checkpoint:
-        """Return all that a file should hold of a run at this moment."""
+    def checkpoint(self, state: TrainState, history: list[dict[str, Any]]) -> Checkpoint:
+        """Return all that a file should hold of a run at this moment; all ranks have to ask for it."""
         return Checkpoint(
             model=self.config.model.name,
             options=self.config.model.options,
@@ -209,6 +219,8 @@ class Experiment:
             config=self.config.model_dump(),
             state=state.state_dict(),
             held_out=self.splits.held_out_names(),
+            history=history,
+            data=self.seen,
         )
 
     def _images(self, name: SplitName) -> Images | None:
@@ -217,15 +229,14 @@ class Experiment:
             images = self.splits.load(name)
         if images is not None and not len(images):
             raise DataError(f"the {name} split holds no images")
-        self._check_agreement(
-            lambda: images.digest() if images is not None else "",
-            f"the {name} split is not the one that the first process has",
-        )
+        if images is not None:
+            self.seen[name] = {"num_images": len(images), "digest": images.digest()}
+        self._check_agreement(self.seen.get(name), f"the {name} split is not the one that the first process has")
         return images
 
-    def _check_agreement(self, digest: Callable[[], str], problem: str) -> None:
-        """Raise ``DataError`` where ``digest`` gives something else here than on rank 0."""
-        if self.runtime.world_size > 1 and (here := digest()) != self.runtime.from_main(lambda: here):
+    def _check_agreement(self, here: object, problem: str) -> None:
+        """Raise ``DataError`` where something is not what it is on rank 0."""
+        if here != self.runtime.from_main(lambda: here):
             raise DataError(f"{problem}; all need the same files")
 
     def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, int]:
@@ -244,7 +255,7 @@ class Experiment:
         if not len(split):
             raise DataError("none of the pictures can be read")
         self._check_agreement(
-            lambda: hashlib.sha256(good.numpy().data).hexdigest(),
+            hashlib.sha256(good.numpy().data).hexdigest(),
             "other pictures are broken here than where the first process runs",
         )
         return split, len(images) - len(split)

@@ -1,14 +1,17 @@
 """The run directory: all that a run knows, its lock, and its history."""
 
 import csv
+import io
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cnncli import files
 from cnncli.errors import CheckpointError, ConfigError, MachineError, RunBusyError
 
 try:
@@ -34,7 +37,7 @@ class Run:
     @classmethod
     def create(cls, output: Path, name: str) -> "Run":
         """Make ``output/name``, or ``output/name-2`` and so on where that is taken; ``MachineError`` if it cannot."""
-        try:
+        with _writable(output):
             output.mkdir(parents=True, exist_ok=True)
             path, number = output / name, 1
             while True:
@@ -44,27 +47,41 @@ class Run:
                 except FileExistsError:
                     number += 1
                     path = output / f"{name}-{number}"
-            (path / "checkpoints").mkdir()
-        except OSError as error:
-            raise MachineError(
-                f"cannot write run directories to {output}: {error.strerror}; choose another with --output"
-            ) from None
-        return cls(path)
+        return cls.at(path)
+
+    @classmethod
+    def at(cls, path: Path) -> "Run":
+        """Make the directory ``path``, or take it as it is; ``MachineError`` if it cannot."""
+        run = cls(path)
+        with _writable(path.parent):
+            run.last.parent.mkdir(parents=True, exist_ok=True)
+        return run
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """Find an existing run; ``CheckpointError`` if ``path`` is none."""
+        """Find a run to go on with; ``CheckpointError`` if ``path`` is none."""
         run = cls(path)
         if not run.config.is_file():
             raise CheckpointError(f"{path} is no run directory: it has no config.yaml")
+        if not run.is_begun:
+            raise CheckpointError(f"{path} has no checkpoint; begin it again with: cnn train --config {run.config}")
         return run
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint, of whatever generation."""
+        return any(self.last.parent.glob("last*.pt"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing here; ``RunBusyError`` if one does. A dead one's lock is none.
 
-        A run that ends before its first checkpoint leaves no directory behind.
+        Of several processes of a run the first keeps the lock for all. What a process that was killed left half
+        written is removed. A run that ends before its first checkpoint leaves no directory behind.
         """
+        if os.environ.get("RANK", "0") != "0":
+            yield
+            return
         with (self.path / ".lock").open("a+") as file:
             if fcntl is not None:
                 try:
@@ -73,8 +90,10 @@ class Run:
                     file.seek(0)
                     raise RunBusyError(f"{self.path} is in use by process {file.read() or '?'}") from None
             file.truncate(0)
-            file.write(f"{os.getpid()}")
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
             file.flush()
+            for directory in (self.path, self.last.parent):
+                files.sweep(directory)
             try:
                 yield
             finally:
@@ -83,36 +102,41 @@ class Run:
 
     def log_epoch(self, row: dict[str, Any]) -> None:
         """Append an epoch to history.jsonl and, flat, to metrics.csv."""
-        _append(self.history, [row])
-        flat, is_new = _flat(row), not self.metrics.exists()
-        with self.metrics.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(flat))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(flat)
+        is_first = not self.metrics.exists() or not self.metrics.stat().st_size
+        _append(self.history, _line(row))
+        _append(self.metrics, _table([row], with_header=is_first))
 
     def log_step(self, row: dict[str, Any]) -> None:
         """Append a row to steps.jsonl."""
-        _append(self.steps, [row])
+        _append(self.steps, _line(row))
 
     def read_history(self) -> list[dict[str, Any]]:
         """Return the epochs so far; a last line that was cut short is left out."""
         return _read(self.history)
 
-    def cut(self, epoch: int, step: int) -> list[dict[str, Any]]:
-        """Drop the rows after ``epoch`` and ``step``, which will be taken again; return the epochs that stay."""
-        history = [row for row in self.read_history() if row["epoch"] <= epoch]
-        steps = [row for row in _read(self.steps) if row["step"] <= step]
-        for path in (self.history, self.metrics, self.steps):
-            path.unlink(missing_ok=True)
-        for row in history:
-            self.log_epoch(row)
-        _append(self.steps, steps)
-        return history
+    def cut(self, history: list[dict[str, Any]], step: int) -> bool:
+        """Have ``history`` be the epochs so far, and drop the rows after ``step``; return whether epochs were dropped.
+
+        What was dropped will be done again.
+        """
+        dropped = len(self.read_history()) > len(history)
+        _write(self.steps, "".join(_line(row) for row in _read(self.steps) if row["step"] <= step))
+        _write(self.history, "".join(map(_line, history)))
+        _write(self.metrics, _table(history, with_header=True))
+        return dropped
+
+    def write_config(self, text: str) -> None:
+        """Write config.yaml."""
+        _write(self.config, text)
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return what environment.json holds."""
+        found: dict[str, Any] = json.loads(self.environment.read_text()) if self.environment.exists() else {}
+        return found
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
-        self.environment.write_text(json.dumps(environment, indent=2) + "\n")
+        _write(self.environment, json.dumps(environment, indent=2) + "\n")
 
 
 def read_history_of(path: Path) -> list[dict[str, Any]]:
@@ -123,9 +147,28 @@ def read_history_of(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _append(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+@contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(
+            f"cannot write run directories to {output}: {error.strerror}; choose another with --output"
+        ) from None
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", newline="") as file:
+        file.write(text)
+
+
+def _write(path: Path, text: str) -> None:
+    with files.whole(path) as file:
+        file.write(text.encode())
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -138,6 +181,18 @@ def _read(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return rows
+
+
+def _table(rows: list[dict[str, Any]], with_header: bool) -> str:
+    """Return rows as CSV."""
+    flat = [_flat(row) for row in rows]
+    text = io.StringIO()
+    if flat:
+        writer = csv.DictWriter(text, fieldnames=list(flat[0]))
+        if with_header:
+            writer.writeheader()
+        writer.writerows(flat)
+    return text.getvalue()
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
+from cnncli.signals import die_with_parent
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -77,9 +78,40 @@ class Runtime:
             return make()
         box: list[Any] = [make() if self.is_main else None]
         with _among_ranks():
-            distributed.broadcast_object_list(box, device=self.device if self.device.type == "cuda" else None)
+            distributed.broadcast_object_list(box)
         made: T = box[0]
         return made
+
+    def of_all(self, mine: T) -> list[T]:
+        """Return what each rank gives, in the order of the ranks."""
+        if self.world_size == 1:
+            return [mine]
+        box: list[Any] = [None] * self.world_size
+        with _among_ranks():
+            distributed.all_gather_object(box, mine)
+        return box
+
+    def highest(self, *numbers: int) -> list[int]:
+        """Return the highest of each of some numbers over all ranks; waits for the ranks, not for their devices."""
+        if self.world_size == 1:
+            return list(numbers)
+        highest = torch.tensor(numbers)
+        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        return highest.tolist()
+
+    def later(self, number: Tensor) -> Callable[[], float]:
+        """Return a function that waits for a number of the device; what was queued meanwhile goes on."""
+        if self.device.type != "cuda":
+            return number.item
+        copy = torch.empty_like(number, device="cpu", pin_memory=True).copy_(number, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> float:
+            copied.synchronize()
+            return copy.item()
+
+        return wait
 
     def agree(self, module: nn.Module) -> None:
         """Give a module's buffers, such as the means of batch normalisation, their values on rank 0 on all ranks."""
@@ -125,12 +157,7 @@ class Runtime:
         return states
 
     def set_random_state(self, states: dict[str, Tensor]) -> None:
-        """Take back what :meth:`random_state` returned; of another kind of device, what applies here.
-
-        It is the state of rank 0, so the others go on with draws of their own.
-        """
-        if not self.is_main:
-            return
+        """Take back what :meth:`random_state` returned; of another kind of device, what applies here."""
         torch.set_rng_state(states["cpu"])
         if self.device.type == "cuda" and "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], self.device)
@@ -149,6 +176,10 @@ class Runtime:
             with _among_ranks():
                 yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if "does not have a deterministic implementation" in str(error):
+                raise ConfigError(
+                    f"runtime.deterministic: true rules out what this run needs: {error!s:.120}"
+                ) from None
             if isinstance(error, RuntimeError) and not re.search(NO_MEMORY, str(error)):
                 raise
             gc.collect()
@@ -163,12 +194,14 @@ def choose_runtime(
     precision: Precision = "fp32",
     memory_format: MemoryFormat | Literal["auto"] = "auto",
     threads: int | Literal["auto"] = "auto",
+    deterministic: bool = False,
 ) -> Runtime:
-    """Settle what is ``auto`` by fixed rules of the machine, and take that many threads.
+    """Settle what is ``auto`` by fixed rules of the machine, take that many threads, and be ``deterministic`` or not.
 
     Raises ``MachineError`` if the device is absent.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
+    _allow_only_deterministic_algorithms(deterministic)
     chosen = _required(_first_device() if device == "auto" else device)
     if world_size > 1:
         chosen = _join(chosen)
@@ -183,6 +216,15 @@ def choose_runtime(
         halved = chosen.type == "cuda" and precision != "fp32"
         memory_format = "channels_last" if chosen.type == "cpu" or halved else "contiguous"
     return Runtime(chosen, precision, memory_format, torch.get_num_threads(), rank, world_size)
+
+
+def _allow_only_deterministic_algorithms(wanted: bool) -> None:
+    """Set what PyTorch's notes on reproducibility name, before the first use of CUDA."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.deterministic = wanted
+    torch.backends.cudnn.benchmark = False
 
 
 def _give_back_large_blocks() -> None:
@@ -217,13 +259,16 @@ def _join(device: torch.device) -> torch.device:
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
         try:
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            distributed.init_process_group(backend, timeout=PATIENCE)
         except (RuntimeError, ValueError) as error:  # the latter where the environment says too little
             raise MachineError(
                 f"cannot meet the other processes that WORLD_SIZE speaks of ({error!s:.120});"
                 " start them by torchrun, or unset WORLD_SIZE for one process"
             ) from None
         atexit.register(distributed.destroy_process_group)
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun starts ranks in sessions that a kill of its own misses
+            die_with_parent()
     return device
 
 

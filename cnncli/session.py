@@ -1,12 +1,15 @@
 """Training from the first step to the test, with all of it noted in a run directory."""
 
+import math
 import platform
+import shlex
+import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -16,25 +19,20 @@ from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.config.schema import Config
-from cnncli.errors import CheckpointError, Interrupted, Terminated
+from cnncli.display import counted
+from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
+from cnncli.resuming import Changes, changes_of, data_changes_of, without_foreign_state
 from cnncli.run import Run
-from cnncli.training.loop import EpochRecord, StepRecord, Watch, evaluate, fit, train_one_epoch
+from cnncli.signals import Signals
+from cnncli.training.loop import EpochRecord, StepRecord, Watch, fit
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
 
 SECONDS_BETWEEN_DRAWINGS = 10
-
-# What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
-MAY_CHANGE = {
-    *("data.workers", "data.cache"),
-    *("runtime.device", "runtime.threads", "runtime.memory_format"),
-    *("train.log_every", "train.output", "train.name"),
-}
-OPEN_ENDED = {"constant", "step", "plateau"}
 
 
 class Display(Protocol):
@@ -59,33 +57,36 @@ class Session:
     def __init__(self, experiment: Experiment, run: Run, display: Display) -> None:
         self.experiment, self.run, self.display = experiment, run, display
         self.config, self.runtime = experiment.config, experiment.runtime
+        self.signals = Signals(display.note)
         self.history: list[dict[str, Any]] = []
-        self._drawn = 0.0  # when
+        self._saved = (0, 0)  # what of: epoch and position
+        self._saved_when = self._drawn_when = 0.0
 
-    def train(self, resumed: Checkpoint | None = None) -> dict[str, Any]:
+    def train(self, resumed: Checkpoint | None = None, allow_changes: bool = False) -> dict[str, Any]:
         """Train, validate after each epoch, test at the end; return what ``cnn train --json`` prints.
 
-        Raises ``Interrupted`` or ``Terminated``, saying what was saved, and ``DivergedError``.
+        Raises ``Interrupted`` or ``Terminated``, saying what was saved, ``DivergedError``, and ``CheckpointError``
+        where what was ``resumed`` differs, unless it is to ``allow_changes``.
         """
         started = time.perf_counter()
         experiment, settings = self.experiment, self.config.train
+        changes = changes_of(self.config, resumed, allow_changes) if resumed else {}
         experiment.check_classes()
         loader = experiment.train_loader()
         validation = experiment.eval_loader(settings.validate_on, often=True)
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.
         test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
-        watch = Watch(settings.log_every, self._log_step, self.display.follow)
+        changes |= data_changes_of(experiment.seen, resumed, allow_changes) if resumed else {}
         with self.runtime.guard(settings.batch_size):
             state = experiment.build_state(loader)
-            self._begin(state, resumed)
+            self._resume(state, resumed, changes) if resumed else self._begin(state)
             self._introduce(state, loader, validation)
-            try:
+            watch = Watch(settings.log_every, self._log_step, self.display.follow, partial(self._pause, state))
+            with self.signals.heard():
                 for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
                     self._end_epoch(state, record)
                 self._draw()
-                result = self._test(test)
-            except (KeyboardInterrupt, Terminated) as stop:
-                raise self._stopped(stop) from None
+                result = self._test(test, watch.pause)
         best = best_row(self.history)
         return {
             "run_dir": str(self.run.path),
@@ -96,17 +97,39 @@ class Session:
             "test": result,
         }
 
-    def _begin(self, state: TrainState, resumed: Checkpoint | None) -> None:
-        """Save the state before the first step, or take it back from where the run was stopped."""
-        if resumed is not None:
-            state.load_state_dict(resumed.state)
-            self.history = self.runtime.from_main(lambda: self.run.cut(state.epoch, state.steps))
-        elif self.runtime.is_main:
-            repeat = f"# Repeat this run: cnn train --config {self.run.config}\n"
-            self.run.config.write_text(repeat + dump(self.config.model_dump()), encoding="utf-8")
-            checkpoints.save(self.experiment.checkpoint(state), self.run.last)
+    def _begin(self, state: TrainState) -> None:
+        """Note what is trained, and save the state before the first step."""
         if self.runtime.is_main:
+            self._write_config()
             self.run.write_environment(_environment(self.experiment))
+        self._save(state)
+
+    def _resume(self, state: TrainState, resumed: Checkpoint, changes: Changes) -> None:
+        """Take the state back from where the run was stopped, drop what was noted after that, and note the changes."""
+        try:
+            state.load_state_dict(without_foreign_state(resumed.state, changes))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{self.run.last} does not fit the changed config: {error}") from None
+        if (state.epoch, state.steps) != self.runtime.from_main(lambda: (state.epoch, state.steps)):
+            raise MachineError(f"{self.run.last} is not the same file here as for the first process")
+        self.history = list(resumed.history)
+        self._saved, self._saved_when = (state.epoch, state.position), time.monotonic()
+        if not self.runtime.is_main:
+            return
+        if self.run.cut(self.history, state.steps):
+            self._draw()
+        if state.position == 0 and best_row(self.history[-1:]) and best_row(self.history) is self.history[-1]:
+            files.link(self.run.last, self.run.best)  # it may have ended between the two
+        if changes:
+            self._write_config()
+        before = self.run.read_environment().get("resumed", [])
+        environment = _environment(self.experiment)
+        here = {"epoch": state.epoch, "step": state.steps, "started": environment["started"], "changes": changes}
+        self.run.write_environment({**environment, "resumed": [*before, here]})
+
+    def _write_config(self) -> None:
+        repeat = f"# Repeat this run: cnn train --config {self.run.config}\n"
+        self.run.write_config(repeat + dump(self.config.model_dump()))
 
     def _introduce(self, state: TrainState, loader: Loader, validation: Loader | None) -> None:
         config, runtime = self.config, self.runtime
@@ -115,88 +138,77 @@ class Session:
         images = f"{loader.num_images:,} images to train"
         images += f", {validation.num_images:,} {what}" if validation else ""
         ranks = f"{runtime.world_size} processes on " if runtime.world_size > 1 else ""
-        threads = f" with {runtime.threads} threads" if runtime.device.type == "cpu" else ""
+        threads = f" with {counted(runtime.threads, 'thread')}" if runtime.device.type == "cpu" else ""
         self.display.note(
             f"{config.model.name}, {num_parameters:,} parameters; {config.data.name}, {images};"
             f" {ranks}{runtime.device}{threads}, {runtime.precision}; {self.run.path}"
         )
-        if state.epoch:
-            self.display.note(f"resumed after epoch {state.epoch}, step {state.steps:,}")
+        if state.steps:
+            self.display.note(f"resumed {_where(state)}")
 
     def _log_step(self, record: StepRecord) -> None:
         if self.runtime.is_main:
             self.run.log_step(asdict(record))
 
+    def _pause(self, state: TrainState) -> None:
+        """Save where that is due, and stop where that was asked for, on all ranks after the same step."""
+        settings = self.config.checkpoint
+        is_late = time.monotonic() - self._saved_when > 60 * (settings.every_minutes or math.inf)
+        late, asked, stop = self.runtime.highest(is_late, self.signals.save, self.signals.stop)
+        self.signals.save = self.signals.save and not asked
+        is_due = settings.every_steps is not None and state.steps % settings.every_steps == 0
+        if (is_due or late or asked or stop) and self._saved != (state.epoch, state.position):
+            self._save(state)
+        if asked:
+            self.display.note(f"saved {_where(state)}")
+        if stop:
+            raise self._stopped(state, stop)
+
+    def _save(self, state: TrainState) -> None:
+        """Write ``last.pt``, unless the state is no longer finite."""
+        state.check_finite()
+        checkpoint = self.experiment.checkpoint(state, self.history)
+        if self.runtime.is_main:
+            checkpoints.save(checkpoint, self.run.last)
+        self._saved, self._saved_when = (state.epoch, state.position), time.monotonic()
+
     def _end_epoch(self, state: TrainState, record: EpochRecord) -> None:
         """Note an epoch, save what is due, and draw now and then."""
         self.history.append(_row(record, self.config))
-        if self.runtime.is_main:
-            self._note_epoch(state)
-        self.display.epoch(self.history[-1], self.config.train.epochs)
-
-    def _note_epoch(self, state: TrainState) -> None:
-        self.run.log_epoch(self.history[-1])
         improved = best_row(self.history) is self.history[-1]
         last = state.epoch == self.config.train.epochs
+        if self.runtime.is_main:
+            self.run.log_epoch(self.history[-1])
         if improved or last or state.epoch % self.config.checkpoint.every_epochs == 0:
-            checkpoints.save(self.experiment.checkpoint(state), self.run.last)
-        if improved:
+            self._save(state)
+        if improved and self.runtime.is_main:
             files.link(self.run.last, self.run.best)
-        if not last and time.perf_counter() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
+        if not last and time.monotonic() - self._drawn_when > SECONDS_BETWEEN_DRAWINGS:
             self._draw()
+        self.display.epoch(self.history[-1], self.config.train.epochs)
 
     def _draw(self) -> None:
-        if not self.runtime.is_main:
-            return
-        draw_curves({self.run.path.name: self.history}, self.run.curves)
-        self._drawn = time.perf_counter()
+        if self.runtime.is_main:
+            draw_curves({self.run.path.name: self.history}, self.run.curves)
+        self._drawn_when = time.monotonic()
 
-    def _test(self, loader: Loader | None) -> dict[str, Any] | None:
+    def _test(self, loader: Loader | None, pause: Callable[[], None]) -> dict[str, Any] | None:
         """Score the checkpoint that ``train.report`` names on the test split, once, as ``cnn eval`` would."""
         if loader is None:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
-        metrics = self.experiment.score(self.runtime.from_main(lambda: checkpoints.load(path)), loader)
+        checkpoint = self.runtime.from_main(lambda: checkpoints.load(path))
+        metrics = self.experiment.score(checkpoint, loader, pause=pause)
         return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
 
-    def _stopped(self, stop: BaseException) -> Interrupted | Terminated:
-        kind = Terminated if isinstance(stop, Terminated) else Interrupted
-        saved = f"{self.run.last} holds the run after {len(self.history)} epochs"
-        return kind(f"stopped; {saved}. Go on with: cnn train --resume {self.run.path}")
-
-
-def dry_run(experiment: Experiment, display: Display) -> dict[str, Any]:
-    """Take one training step and score one batch of each other split; write nothing."""
-    experiment.check_classes()
-    loader = experiment.train_loader()
-    result: dict[str, Any] = {"dry_run": True}
-    with experiment.runtime.guard(experiment.config.train.batch_size):
-        state = experiment.build_state(loader)
-        watch = Watch(1, lambda record: None, display.follow)
-        first = list(islice(loader.epoch(0), 1))
-        accumulate = experiment.config.train.accumulate
-        result["train"] = _tried(loader, first, train_one_epoch(state, first, watch, accumulate))
-        for name in ("val", "test"):
-            result[name] = None
-            if (scored := experiment.eval_loader(name)) is not None:
-                first = list(islice(scored.in_order(), 1))  # none on a rank without images
-                metrics = evaluate(state.evaluated_model, state.criterion, first, experiment.runtime)
-                result[name] = _tried(scored, first, metrics)
-    return result
-
-
-def check_resume(config: Config, checkpoint: Checkpoint) -> None:
-    """Raise ``CheckpointError`` listing what differs between a settled config and the one that a run began with."""
-    before, now = _flat(checkpoint.config), _flat(config.model_dump())
-    allowed = MAY_CHANGE | ({"train.epochs"} if config.schedule.name in OPEN_ENDED else set())
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    if refused := [key for key in changed if key not in allowed]:
-        lines = [f"  {key}: was {before.get(key)}, would be {now.get(key)}" for key in refused]
-        raise CheckpointError(
-            "a resumed run goes on as it began, but these differ:\n"
-            + "\n".join(lines)
-            + "\nleave them as they were, or start a new run"
-        )
+    def _stopped(self, state: TrainState, number: int) -> Interrupted | Terminated:
+        if self.history:
+            self._draw()
+        again = f"cnn train --resume {shlex.quote(str(self.run.path))}"
+        if self.runtime.world_size > 1:
+            again = f"torchrun with its options as before, and -m {again.replace('cnn', 'cnncli', 1)}"
+        kind = Terminated if number == signal.SIGTERM else Interrupted
+        return kind(f"stopped {_where(state)}; {self.run.last} holds the run. Go on with: {again}")
 
 
 def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -209,6 +221,8 @@ def _row(record: EpochRecord, config: Config) -> dict[str, Any]:
     """Return an epoch as history.jsonl has it: scores on the test split are never called val."""
     row, validate_on = asdict(record), config.train.validate_on
     del row["train"], row["validation"]
+    if config.runtime.precision != "fp16":
+        del row["overflows"]
     if config.data.on_error == "skip":
         row["num_skipped"] = record.train.num_skipped + (record.validation.num_skipped if record.validation else 0)
     scores = _measured(record.validation) if record.validation else None
@@ -220,13 +234,11 @@ def _measured(metrics: Metrics) -> dict[str, Any]:
     return {"loss": metrics.loss, "accuracy": metrics.accuracy}
 
 
-def _tried(loader: Loader, batches: list[Batch], metrics: Metrics) -> dict[str, Any]:
-    shape = list(batches[0].images.shape) if batches else None
-    return {**_measured(metrics), "num_images": loader.num_images, "batch": shape}
-
-
-def _flat(sections: dict[str, Any]) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section, fields in sections.items() for key, value in fields.items()}
+def _where(state: TrainState) -> str:
+    """Say how far a run has come."""
+    where = f"after {counted(state.epoch, 'epoch')}"
+    where += f" and {counted(state.position, 'image')} of the next" if state.position else ""
+    return f"{where}, {counted(state.steps, 'step')}"
 
 
 def _environment(experiment: Experiment) -> dict[str, Any]:

@@ -317,7 +317,7 @@ def test_a_file_that_would_run_code_is_refused(make: str, tmp_path: Path, monkey
     if make == "pickle":
         path.write_bytes(pickle.dumps(Hostile()))
     else:
-        write(path, {"cnncli": 1, "model": Hostile()}, is_sealed=make == "sealed")
+        write(path, {"cnncli": checkpoints.FORMAT, "model": Hostile()}, is_sealed=make == "sealed")
     with pytest.raises(CheckpointError):
         checkpoints.load(path)
     assert not (tmp_path / "ran").exists()
@@ -325,11 +325,16 @@ def test_a_file_that_would_run_code_is_refused(make: str, tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"cnncli": 2}, "format 2"), ({"classes": None}, "classes"), ({"cnncli": None}, "not a checkpoint")],
+    [
+        ({"cnncli": 1}, "format 1"),
+        ({"cnncli": 3}, "format 3"),
+        ({"classes": None}, "classes"),
+        ({"cnncli": None}, "not a checkpoint"),
+    ],
 )
 def test_other_formats_are_named(changes: dict[str, Any], message: str, lenet: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
-    plain = {"cnncli": 1, **vars(lenet), **changes}
+    plain = {"cnncli": checkpoints.FORMAT, **vars(lenet), **changes}
     write(path, {key: value for key, value in plain.items() if value is not None})
     with pytest.raises(CheckpointError, match=message):
         checkpoints.load(path)

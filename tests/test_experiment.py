@@ -10,15 +10,16 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from cnncli import checkpoint as checkpoints
-from cnncli import session
+from cnncli import launch
 from cnncli.analysis.tencrop import ten_views
 from cnncli.config.validation import load_config
 from cnncli.datasets import Pictures
 from cnncli.display import Display
-from cnncli.errors import ConfigError, DataError
+from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.experiment import Experiment
 from cnncli.pipeline.decode import Picture
 from cnncli.run import Run
+from cnncli.session import Session
 from tests.conftest import PictureFolder
 
 
@@ -28,7 +29,7 @@ def prepared(config: Path, *sets: str) -> Experiment:
 
 def trained(experiment: Experiment, folder: Path) -> Run:
     run = Run.create(folder, "run")
-    session.Session(experiment, run, Display()).train()
+    Session(experiment, run, Display()).train()
     return run
 
 
@@ -83,7 +84,7 @@ def test_jpegs_are_decoded_at_a_fraction_to_train_on_alone(
 
 
 def test_what_a_run_held_out_stays_held_out_when_pictures_are_added(folder_config: Path, tmp_path: Path) -> None:
-    """By a run that goes on, and by evaluation; the checkpoint goes on to name the same files."""
+    """By a run that goes on, if that is allowed, and by evaluation; the checkpoint goes on to name the same files."""
     root = tmp_path / "pictures"
     run = trained(prepared(folder_config, "train.epochs=1"), tmp_path)
     first = checkpoints.load(run.last)
@@ -93,8 +94,10 @@ def test_what_a_run_held_out_stays_held_out_when_pictures_are_added(folder_confi
             (root / label / f"0{number}.jpg").write_bytes((root / label / f"{number}.jpg").read_bytes())
     anew = prepared(folder_config, "train.epochs=2")
     assert anew.splits.held_out_names() != first.held_out
-    resumed = Experiment.prepare(load_config(run.config, ["train.epochs=2"]), held_out=first.held_out)
-    session.Session(resumed, run, Display()).train(first)
+    resumed = Experiment.prepare(load_config(run.config, ["train.epochs=2"]), resumed=first)
+    with pytest.raises(CheckpointError, match="\n  the train split: was 12 images, would be 21 images\n"):
+        Session(resumed, run, Display()).train(first)
+    Session(resumed, run, Display()).train(first, allow_changes=True)
     assert checkpoints.load(run.last).held_out == first.held_out
     scored = Experiment.of_checkpoint(checkpoints.load(run.last))
     for experiment in (resumed, scored):
@@ -140,7 +143,7 @@ def test_nothing_that_can_be_read_is_an_error(folder_config: Path, tmp_path: Pat
     with pytest.raises(DataError, match="none of the images that were looked at can be read"):
         trained(experiment, tmp_path)
     with pytest.raises(DataError, match="none of the images that were looked at can be read"):
-        session.dry_run(experiment, Display())
+        launch.try_out(experiment, Display())
 
 
 def test_skipped_pictures_are_counted_those_to_validate_on_included(folder_config: Path, tmp_path: Path) -> None:
@@ -212,7 +215,7 @@ def test_a_folder_without_splits_is_a_test_split(folder_config: Path, tmp_path: 
 
 def test_a_dry_run_writes_nothing(folder_config: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    session.dry_run(prepared(folder_config, "data.cache=off"), Display())
+    launch.try_out(prepared(folder_config, "data.cache=off"), Display())
     assert sorted(tmp_path.rglob("*")) == before
 
 

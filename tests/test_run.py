@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_second_process_is_kept_out_and_a_dead_ones_lock_is_none(tmp_path: Pat
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
-        with pytest.raises(RunBusyError, match=f"process {other.pid}") as error, run.locked():
+        with pytest.raises(RunBusyError, match=f"process {other.pid} on {socket.gethostname()}") as error, run.locked():
             pass
         assert error.value.exit_code == 8
         other.kill()
@@ -81,14 +82,19 @@ def test_a_line_that_was_cut_short_ends_the_history(tmp_path: Path) -> None:
 
 def test_rows_after_a_checkpoint_are_cut(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "a")
-    for number in (1, 2, 3):
-        run.log_step({"step": 10 * number})
-        run.log_epoch({**ROW, "epoch": number})
-    assert [row["epoch"] for row in run.cut(epoch=2, step=20)] == [1, 2]
+    rows = [{**ROW, "epoch": number} for number in (1, 2, 3)]
+    for row in rows:
+        run.log_step({"step": 10 * row["epoch"]})
+        run.log_epoch(row)
+    assert run.cut(rows[:2], step=20)
+    assert not run.cut(rows[:2], step=20)  # nothing more
+    assert run.read_history() == rows[:2]
     run.log_step({"step": 30})
     assert [json.loads(line)["step"] for line in run.steps.read_text().splitlines()] == [10, 20, 30]
-    assert len(run.read_history()) == 2
     assert len(run.metrics.read_text().splitlines()) == 1 + 2
+    assert run.cut([], step=0)
+    run.log_epoch(rows[0])
+    assert len(run.metrics.read_text().splitlines()) == 1 + 1
 
 
 def test_a_directory_without_epochs_has_no_history_to_draw(tmp_path: Path) -> None:

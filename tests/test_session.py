@@ -1,7 +1,10 @@
 """Training as a whole, in one process."""
 
 import json
+import signal
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +12,21 @@ import pytest
 import torch
 
 from cnncli import checkpoint as checkpoints
-from cnncli import session
+from cnncli.checkpoint import Checkpoint
 from cnncli.config.validation import load_config
-from cnncli.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from cnncli.errors import ConfigError, DivergedError, Interrupted
 from cnncli.experiment import Experiment
 from cnncli.registry import MODELS
 from cnncli.run import Run
+from cnncli.session import Session
+from cnncli.training.state import TrainState
 from tests.networks import TestNet
 
 
 class Silent:
-    """A display that shows nothing, and presses Ctrl-C after an epoch if told so."""
+    """A display that shows nothing."""
 
-    def __init__(self, interrupt_after: int | None = None) -> None:
-        self.interrupt_after = interrupt_after
+    def __init__(self) -> None:
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
@@ -32,8 +36,7 @@ class Silent:
         return batches
 
     def epoch(self, row: dict[str, Any], num_epochs: int) -> None:
-        if row["epoch"] == self.interrupt_after:
-            raise KeyboardInterrupt
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +49,28 @@ def prepared(config: Path, *sets: str, **flags: object) -> Experiment:
     return Experiment.prepare(load_config(config, sets, flags))
 
 
-def trained(experiment: Experiment, output: Path, display: Silent | None = None) -> tuple[Run, dict[str, Any]]:
+def trained(experiment: Experiment, output: Path) -> tuple[Run, dict[str, Any]]:
     run = Run.create(output, "run")
-    return run, session.Session(experiment, run, display or Silent()).train()
+    return run, Session(experiment, run, Silent()).train()
+
+
+def stopped(experiment: Experiment, run: Run, after: int, resumed: Checkpoint | None = None) -> bool:
+    """Train, and press Ctrl-C at a pause: there is one after each step, and one before each batch that is scored.
+
+    Return whether the run had so many.
+    """
+    stopping = Session(experiment, run, Silent())
+    pause, pauses = stopping._pause, count(1)
+
+    def pausing(state: TrainState) -> None:
+        if next(pauses) == after:
+            stopping.signals.stop = signal.SIGINT
+        pause(state)
+
+    stopping._pause = pausing  # type: ignore[method-assign]
+    with suppress(Interrupted):
+        stopping.train(resumed)
+    return stopping.signals.stop != 0
 
 
 def without_times(run: Run) -> list[dict[str, Any]]:
@@ -58,10 +80,15 @@ def without_times(run: Run) -> list[dict[str, Any]]:
 
 def assert_same_state(first: Run, second: Run) -> None:
     one, two = checkpoints.load(first.last), checkpoints.load(second.last)
+    for state in (one.state, two.state):
+        del state["progress"]["seconds"]
     torch.testing.assert_close(one.state, two.state, rtol=0, atol=0)
     torch.testing.assert_close(one.weights, two.weights, rtol=0, atol=0)
     assert without_times(first) == without_times(second)
+    assert [row["epoch"] for row in two.history] == [row["epoch"] for row in one.history]
     assert first.steps.read_text() == second.steps.read_text()
+    names = [[line.split(",")[0] for line in run.metrics.read_text().splitlines()] for run in (first, second)]
+    assert names[0] == names[1]
 
 
 def test_the_run_directory_holds_all_that_the_design_says(tiny_config: Path, tmp_path: Path) -> None:
@@ -91,38 +118,40 @@ def test_the_resolved_config_repeats_the_run(tiny_config: Path, tmp_path: Path) 
     assert "auto" not in first.config.read_text().replace("# ", "")
 
 
+EVERYTHING = ("schedule.name=onecycle", "train.ema=0.9", "optimizer.name=adam", "train.epochs=3")
+
+
 @pytest.mark.parametrize(
     "sets",
-    [("schedule.name=onecycle", "train.ema=0.9"), ("optimizer.name=adam", "schedule={name: plateau, patience: 0}")],
+    [
+        EVERYTHING,
+        (
+            "schedule={name: plateau, patience: 0}",
+            "train.epochs=3",
+            "data.workers=2",
+            "augment.transforms=[{name: RandomRotation, degrees: 9}]",
+        ),
+    ],
+    ids=["resident", "streamed"],
 )
-def test_interrupted_and_resumed_equals_uninterrupted(sets: tuple[str, ...], tiny_config: Path, tmp_path: Path) -> None:
-    experiment = prepared(tiny_config, *sets, "train.epochs=4")
-    whole, _ = trained(experiment, tmp_path / "a")
-    with pytest.raises(Interrupted, match="cnn train --resume") as error:
-        trained(experiment, tmp_path / "b", Silent(interrupt_after=2))
-    assert error.value.exit_code == 130
-    parts = Run.open(tmp_path / "b" / "run")
-    checkpoint = checkpoints.load(parts.last)
-    result = session.Session(experiment, parts, Silent()).train(checkpoint)
-    assert_same_state(whole, parts)
-    assert result["epochs"] == 4
-
-
-def test_interrupted_at_the_test_and_resumed_is_tested(
-    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_stopped_anywhere_and_resumed_equals_uninterrupted(
+    sets: tuple[str, ...], tiny_config: Path, tmp_path: Path
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    experiment = prepared(tiny_config)
-    _, whole = trained(experiment, tmp_path / "a")
-    with monkeypatch.context() as patch:
-        patch.setattr(Experiment, "score", interrupt)
-        with pytest.raises(Interrupted, match="holds the run after 2 epochs"):
-            trained(experiment, tmp_path / "b")
-    parts = Run.open(tmp_path / "b" / "run")
-    result = session.Session(experiment, parts, Silent()).train(checkpoints.load(parts.last))
-    assert {**result["test"], "checkpoint": ""} == {**whole["test"], "checkpoint": ""}
+    """After each step, in each validation, and in the test; two workers go on where none left off."""
+    experiment = prepared(tiny_config, *sets)
+    whole, result = trained(experiment, tmp_path / "a")
+    for after in count(1):
+        parts = Run.create(tmp_path / "b", "run")
+        was_stopped = stopped(experiment, parts, after)
+        if was_stopped:
+            other = prepared(tiny_config, *sets, "data.workers=0")
+            again = Session(other, parts, Silent()).train(checkpoints.load(parts.last))
+            assert again["epochs"] == 3
+            assert {**again["test"], "checkpoint": ""} == {**result["test"], "checkpoint": ""}
+        assert_same_state(whole, parts)
+        if not was_stopped:
+            break
+    assert after == 3 * (3 + 1) + 1 + 1  # three steps and a batch to validate an epoch, a batch to test
 
 
 def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> None:
@@ -130,22 +159,8 @@ def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> 
     parts, _ = trained(prepared(tiny_config, epochs=1), tmp_path / "b")
     longer = prepared(tiny_config, epochs=2)
     checkpoint = checkpoints.load(parts.last)
-    session.check_resume(longer.config, checkpoint)
-    session.Session(longer, parts, Silent()).train(checkpoint)
+    Session(longer, parts, Silent()).train(checkpoint)
     assert_same_state(two, parts)
-
-
-def test_a_resumed_run_must_not_differ(tiny_config: Path, tmp_path: Path) -> None:
-    run, _ = trained(prepared(tiny_config), tmp_path)
-    checkpoint = checkpoints.load(run.last)
-    changed = prepared(tiny_config, "optimizer.lr=0.5", "train.log_every=7")
-    with pytest.raises(CheckpointError, match=r"optimizer\.lr: was 0\.05, would be 0\.5") as error:
-        session.check_resume(changed.config, checkpoint)
-    assert "log_every" not in str(error.value)
-    onecycle, _ = trained(prepared(tiny_config, "schedule.name=onecycle"), tmp_path)
-    longer = prepared(tiny_config, "schedule.name=onecycle", epochs=9)
-    with pytest.raises(CheckpointError, match=r"train\.epochs"):
-        session.check_resume(longer.config, checkpoints.load(onecycle.last))
 
 
 def test_the_test_repeats_what_evaluating_the_checkpoint_says(tiny_config: Path, tmp_path: Path) -> None:
@@ -213,12 +228,6 @@ def test_saving_less_often_still_saves_the_last_epoch(tiny_config: Path, tmp_pat
 def test_what_contradicts_the_data_is_named(tiny_config: Path, sets: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         prepared(tiny_config, *sets)
-
-
-def test_dry_run_sees_each_split(tiny_config: Path) -> None:
-    result = session.dry_run(prepared(tiny_config), Silent())
-    assert result["train"]["batch"] == [16, 1, 12, 12]
-    assert (result["train"]["num_images"], result["val"]["num_images"], result["test"]["num_images"]) == (48, 12, 20)
 
 
 def test_other_images_are_scored_with_classes_matched_by_name(

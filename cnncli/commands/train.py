@@ -1,13 +1,15 @@
 """``cnn train``."""
 
-import signal
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.errors import ConfigError, Terminated
+from cnncli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cnncli.config.schema import Config
+    from cnncli.run import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +31,13 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")] = None,
     output: Annotated[str | None, typer.Option(help="Folder for run directories.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run directory.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Continue the run in this directory.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on with the run in this directory; auto: with --name, if it was begun."),
+    ] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Let a resumed run differ from how it began; noted in it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Take one batch of each split; write nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -37,59 +45,57 @@ def train(
 
     Example: cnn train --config lenet5.yaml --epochs 3 --set augment.shift=2
     """
-    from cnncli import session
-    from cnncli.checkpoint import load
-    from cnncli.config.validation import load_config
+    from cnncli import launch
     from cnncli.display import Display, print_json, print_text
-    from cnncli.experiment import Experiment
-    from cnncli.run import Run
+    from cnncli.signals import ending
 
-    run = Run.open(resume) if resume else None
-    if run is None and config is None:
-        raise ConfigError("say what to train: --config NAME, where 'cnn config ls' lists names, or --resume RUN")
-    if run is not None and config is not None:
-        raise ConfigError("--resume takes the config of the run; leave --config out")
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
     )
-    display, settings = Display(), load_config(run.config if run else str(config), sets or (), flags)
-    if dry_run:
-        settings.data.cache = "off"  # which would be written
-    checkpoint = load(run.last) if run else None
-    experiment = Experiment.prepare(settings, display.note, checkpoint.held_out if checkpoint else None)
-    if dry_run:
-        with experiment.listing_broken(*experiment.splits.names):
-            result = session.dry_run(experiment, display)
-        if experiment.runtime.is_main:
-            print_json(result) if json else print_text(_dry_summary(result))
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is a run to leave whole
-    signal.signal(signal.SIGTERM, _terminate)
-    if checkpoint is not None:
-        session.check_resume(experiment.config, checkpoint)
-    if run is None:
-        settled = experiment.config.train
-        run = experiment.runtime.from_main(lambda: Run.create(Path(settled.output), settled.name or "run"))
-    locked = run.locked() if experiment.runtime.is_main else nullcontext()
-    with locked, experiment.listing_broken(*experiment.splits.names):
-        result = session.Session(experiment, run, display).train(checkpoint)
-    if experiment.runtime.is_main:
-        print_json(result) if json else print_text(_summary(result, run))
+    settings, run = _asked(config, sets or [], flags, resume)
+    display = Display()
+    with ending():
+        if dry_run:
+            result, summary = launch.dry_run(settings, run, display), _dry_summary
+        else:
+            result, summary = launch.train(settings, run, display, allow_changes), _summary
+    if display.speaks:
+        print_json(result) if json else print_text(summary(result))
 
 
-def _terminate(signal_number: int, frame: object) -> NoReturn:
-    raise Terminated("terminated")
+def _asked(
+    config: str | None, sets: list[str], flags: dict[str, Any], resume: str | None
+) -> "tuple[Config, Run | None]":
+    """Return what to train, and the run that goes on, or begins in a directory of just that name."""
+    from cnncli.config.validation import load_config
+    from cnncli.resuming import continued
+    from cnncli.run import Run
+
+    if resume is not None and resume != "auto":
+        if config is not None:
+            raise ConfigError("--resume takes the config of the run; leave --config out, or say --resume auto")
+        run = Run.open(Path(resume))
+        return load_config(run.config, sets, flags), run
+    if config is None:
+        raise ConfigError("say what to train: --config NAME, where 'cnn config ls' lists names, or --resume RUN")
+    settings = load_config(config, sets, flags)
+    if resume is None:
+        return settings, None
+    run = Run(Path(settings.train.output) / (settings.train.name or "run"))
+    return continued(load_config(run.config), settings) if run.is_begun else settings, run
 
 
-def _summary(result: dict[str, Any], run: Any) -> str:
+def _summary(result: dict[str, Any]) -> str:
+    from cnncli.display import counted
+
     lines = []
     if best := result["best"]:
         lines.append(f"best    epoch {best['epoch']}: validation accuracy {best['val']['accuracy']:.2%}")
     if test := result["test"]:
         images = f"{test['num_images']:,} images, {test['checkpoint']}"
         lines.append(f"test    accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f} ({images})")
-    lines.append(f"run     {result['run_dir']} ({result['epochs']} epochs, {result['seconds']:.1f} s)")
-    lines.append(f"curves  {run.curves}")
+    lines.append(f"run     {result['run_dir']} ({counted(result['epochs'], 'epoch')}, {result['seconds']:.1f} s)")
+    lines.append(f"curves  {result['run_dir']}/curves.png")
     return "\n".join(lines)
 
 

@@ -198,6 +198,8 @@ class Runtime(Section):
     """threads on the CPU; auto for as many as PyTorch takes"""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """layout of images in memory; auto takes channels_last where it is the faster one"""
+    deterministic: bool = False
+    """allow no algorithm whose results vary from run to run, which on GPUs costs speed; the CPU has none by default"""
 
 
 class CheckpointSection(Section):
@@ -205,6 +207,10 @@ class CheckpointSection(Section):
 
     every_epochs: Annotated[int, Field(ge=1)] = 1
     """epochs between two saves of last.pt; the last epoch and a new best are always saved"""
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    """steps between two saves of last.pt, also in the middle of an epoch; null for none"""
+    every_minutes: Annotated[float, Field(gt=0)] | None = None
+    """minutes after which the next step saves last.pt; null for never"""
 
 
 class Config(Section):

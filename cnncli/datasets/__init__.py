@@ -51,8 +51,10 @@ class Split:
         return Split(self.images[rows], self.labels[rows])
 
     def digest(self) -> str:
-        """Return what tells these images from others, in a word: by their labels."""
-        return hashlib.sha256(self.labels.numpy().tobytes()).hexdigest()
+        """Return what tells these images from others, in a word."""
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        digest.update(self.images.contiguous().numpy().data)
+        return digest.hexdigest()
 
 
 class Names:
@@ -74,10 +76,6 @@ class Names:
     def __getitem__(self, number: int) -> bytes:
         return self._block[self._ends[number] : self._ends[number + 1]].tobytes()
 
-    def digest(self) -> bytes:
-        """Return what tells these names from others."""
-        return hashlib.sha256(self._block.data).digest() + hashlib.sha256(self._ends.data).digest()
-
 
 @dataclass(frozen=True)
 class Pictures:
@@ -96,9 +94,11 @@ class Pictures:
         return replace(self, rows=self.rows[rows], labels=self.labels[rows])
 
     def digest(self) -> str:
-        """Return what tells these pictures from others, in a word: by their names and labels."""
-        known = self.names.digest(), self.rows.numpy().tobytes(), self.labels.numpy().tobytes()
-        return hashlib.sha256(b"".join(known)).hexdigest()
+        """Return what tells these pictures from others, in a word: by their names and labels, without opening them."""
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        for row in self.rows.tolist():
+            digest.update(self.names[row] + b"\0")
+        return digest.hexdigest()
 
     def name(self, row: int) -> str:
         """Return a file's name relative to ``root``; bytes that are no UTF-8 survive as surrogates."""

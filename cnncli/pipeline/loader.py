@@ -16,6 +16,7 @@ from cnncli.pipeline.preprocess import Preprocess, centred
 from cnncli.runtime import Runtime
 
 NOTHING = Augment()
+MOST_NAMED = 256
 Sampling = Literal["shuffle", "balanced"]
 
 
@@ -58,6 +59,18 @@ class Loader(ABC):
     def num_batches(self) -> int:
         """Batches of an epoch."""
         return -(-self.num_images // self.recipe.batch_size)
+
+    @property
+    def num_batches_in_order(self) -> int:
+        """Batches of all images in their order, of the rank that has most."""
+        return -(-self.num_images // (self.recipe.batch_size * self.runtime.world_size))
+
+    def named(self, epoch: int, batch: int) -> str:
+        """Return which images a batch of an epoch is made of, by their numbers in the split, as a message says it."""
+        size = self.recipe.batch_size
+        numbers = self.recipe.plan(epoch, self.labels).order[batch * size : (batch + 1) * size].tolist()
+        more = f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else ""
+        return f"images {', '.join(map(str, numbers[:MOST_NAMED]))}{more} of the split, in epoch {epoch + 1}"
 
     @abstractmethod
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:

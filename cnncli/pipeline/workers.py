@@ -1,6 +1,5 @@
 """Worker processes: they read ahead of the loop."""
 
-import os
 import re
 import signal
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cnncli.errors import MachineError
+from cnncli.signals import SAVE, STOPS, die_with_parent
 
 T = TypeVar("T")
 
@@ -46,9 +46,11 @@ def _as_it_is(read: Any) -> Any:
 
 
 def _leave_signals_to_the_loop(worker: int) -> None:
-    """Have Ctrl-C reach the loop alone, which then ends its workers; on SIGTERM, which launchers send to all, leave.
+    """Have signals reach the loop alone, which ends its workers when it ends, however it does.
 
-    To have been killed by it would be an error to torch, raised wherever the loop is.
+    A forked worker holds the run's lock open with its parent, so it must not outlive it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.set_wakeup_fd(-1)  # it is the parent's
+    for number in (*STOPS, *([SAVE] if SAVE is not None else [])):
+        signal.signal(number, signal.SIG_IGN)
+    die_with_parent()

@@ -1,12 +1,12 @@
 """The loop: epochs, steps and evaluation, the same on every device."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from cnncli.errors import DivergedError
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.runtime import Runtime
@@ -27,11 +27,15 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in."""
+    """What one epoch came to; ``seconds`` leave validation out and take saving and drawing in.
+
+    ``overflows`` counts the steps so far that were skipped for infinite fp16 gradients.
+    """
 
     epoch: int
     step: int
     lr: float
+    overflows: int
     seconds: float
     images_per_second: float
     train: Metrics
@@ -42,12 +46,14 @@ class EpochRecord:
 class Watch:
     """What looks on: ``log`` gets a row every ``log_every`` steps, ``progress`` wraps the batches it counts.
 
-    ``progress`` takes batches, their number and a word for them.
+    ``progress`` takes batches, their number and a word for them. ``pause`` is called between batches, by all ranks
+    alike: it may save the state as it is, and raise to stop.
     """
 
     log_every: int
     log: Callable[[StepRecord], None]
     progress: Callable[[Iterable[Batch], int, str], Iterable[Batch]]
+    pause: Callable[[], None] = lambda: None
 
 
 def fit(
@@ -57,34 +63,47 @@ def fit(
 
     Raises ``DivergedError`` as soon as it is known, at the latest before an epoch is yielded.
     """
-    started = time.perf_counter()
+    state.tick(counts=False)
     while state.epoch < epochs:
-        num_images = loader.num_images - state.position
-        label = f"epoch {state.epoch + 1}/{epochs}"
-        batches = loader.epoch(state.epoch, state.position)
-        train = train_one_epoch(state, watch.progress(batches, loader.num_batches, label), watch, accumulate)
-        state.check_finite()
-        state.epoch, state.position = state.epoch + 1, 0
-        seconds = time.perf_counter() - started
+        label, first = f"epoch {state.epoch + 1}/{epochs}", state.position
+        batches, remaining = loader.epoch(state.epoch, first), loader.num_batches - first // loader.recipe.batch_size
+        try:
+            train = train_one_epoch(state, watch.progress(batches, remaining, label), watch, accumulate)
+            state.check_finite()
+        except DivergedError as error:
+            batch = -(-state.position // loader.recipe.batch_size) - 1 - error.steps_ago
+            raise DivergedError(error.step, error.lr, 0, f", {loader.named(state.epoch, batch)}") from None
         scores = None
         if validation is not None:
             state.runtime.agree(state.evaluated_model)  # or each rank would score one of its own
-            shown = watch.progress(validation.in_order(), validation.num_batches, f"{label} validation")
+            scored = pausing(validation.in_order(), validation.num_batches_in_order, watch.pause)
+            shown = watch.progress(scored, validation.num_batches_in_order, f"{label} validation")
             scores = evaluate(state.evaluated_model, state.criterion, shown, state.runtime)
         state.schedule.observe((scores or train).loss)
-        # What the caller does with the record (saving, drawing) belongs to the seconds of the next one.
-        started = time.perf_counter()
-        yield EpochRecord(state.epoch, state.steps, state.lr, seconds, num_images / seconds, train, scores)
+        seconds = state.seconds
+        state.tick(counts=False)  # what the caller does with the record (saving, drawing) belongs to the next epoch
+        state.end_epoch()
+        speed = loader.num_images / seconds
+        yield EpochRecord(state.epoch, state.steps, state.lr, state.overflows, seconds, speed, train, scores)
+
+
+def pausing(batches: Iterable[Batch], num_batches: int, pause: Callable[[], None]) -> Iterator[Batch]:
+    """Yield ``batches``, of which a rank may have fewer than others, with as many pauses before them on all ranks."""
+    each = iter(batches)
+    for _ in range(num_batches):
+        pause()
+        if (batch := next(each, None)) is not None:
+            yield batch
 
 
 def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, accumulate: int = 1) -> Metrics:
-    """Make one pass over ``batches``, one update each; return the means over all images, taken before each update.
+    """Make a pass over ``batches``, one update each; return the means over the epoch so far, taken before each update.
 
     Each batch is computed in up to ``accumulate`` parts one after the other, to the same update.
     """
     state.model.train()
     state.criterion.train()
-    meter = Meter(state.runtime)
+    meter = state.meter
     for batch in batches:
         total, parts = state.weigh(batch), batch.parts(accumulate)
         meter.num_skipped += batch.num_skipped
@@ -97,11 +116,12 @@ def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, a
                 state.backward(loss, weight / total)
             if part.counts:
                 meter.update(loss.detach(), weight, logits.detach(), part.labels)  # stays on the device
-        state.step()  # clip, optimizer, schedule, EMA
         state.position += batch.size
+        state.step()  # clip, optimizer, schedule, EMA
         if state.steps % watch.log_every == 0:
             state.check_finite()  # here the host waits for the device, and nowhere else
             watch.log(StepRecord(state.steps, state.epoch + 1, state.lr, state.last_loss.item()))
+        watch.pause()
     return meter.compute()
 
 

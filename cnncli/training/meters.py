@@ -1,6 +1,7 @@
 """Means over an epoch, kept on the device until they are asked for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +49,19 @@ class Meter:
         if logits.shape[1] > 5:
             self.hits[1] += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
             self.num_ranked += len(labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of this rank."""
+        counts = {"num_images": self.num_images, "num_ranked": self.num_ranked, "num_skipped": self.num_skipped}
+        return {"losses": self.losses, "hits": self.hits, **counts}
+
+    def add(self, state: dict[str, Any]) -> None:
+        """Add the sums that :meth:`state_dict` returned."""
+        self.losses += state["losses"].to(self.losses)
+        self.hits += state["hits"].to(self.hits)
+        self.num_images += state["num_images"]
+        self.num_ranked += state["num_ranked"]
+        self.num_skipped += state["num_skipped"]
 
     def compute(self) -> Metrics:
         """Return the means over the images of all ranks so far; ``DataError`` if there were none."""

@@ -1,6 +1,7 @@
 """All that moves while a network is trained, and the one step that moves it."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -14,15 +15,18 @@ from cnncli.errors import DivergedError
 from cnncli.pipeline import Batch
 from cnncli.runtime import Runtime
 from cnncli.training.losses import weight_of
+from cnncli.training.meters import Meter
 from cnncli.training.schedules import Schedule
 
 TINY = 1e-9  # the weight of a batch of which every file is broken
+PROGRESS = ("epoch", "position", "steps", "overflows", "lr", "seconds")
 
 
 class TrainState:
     """Model, optimizer, schedule, loss scale, average of the weights, and how far they have come.
 
-    Progress is ``epoch`` whole epochs, ``position`` images of the next one, and ``steps`` updates in all.
+    Progress is ``epoch`` whole epochs, ``position`` images of the next one, and ``steps`` updates in all, ``overflows``
+    of which were skipped for infinite fp16 gradients. ``meter`` and ``seconds`` are of the epoch so far.
     """
 
     def __init__(
@@ -44,22 +48,21 @@ class TrainState:
             average = get_ema_multi_avg_fn(ema_decay)  # type: ignore[no-untyped-call]  # torch states no types here
             self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
-        self.epoch = self.position = self.steps = 0
+        self.epoch = self.position = self.steps = self.overflows = 0
+        self.meter, self.seconds = Meter(runtime), 0.0
+        self._looked = time.perf_counter()  # at the clock
         self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.lr = self._lr_of(1)  # of the last update, or of the first one to come
         self.loss = torch.zeros((), device=runtime.device)  # of the parts of the batch so far
         self.last_loss = self.loss  # the mean over the last batch, on all ranks
         # Once a loss or gradient is not finite this is 1, and stays so: a fused optimizer that finds it as its
         # `found_inf` changes nothing from that step on. The host need not look until it wants to.
         self._diverged = torch.zeros((), device=runtime.device)
         self._diverged_steps = torch.zeros((), device=runtime.device)
+        self._overflowed: Callable[[], float] | None = None  # whether the last step did, once the device knows
         self._skips_on_device = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         if self._skips_on_device and not self.scaler.is_enabled():
             optimizer.found_inf = self._diverged  # type: ignore[attr-defined]
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the last update, or of the first one to come."""
-        return self._peaks[0] * self.schedule.factor(max(self.steps - 1, 0))
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -86,10 +89,15 @@ class TrainState:
         self.loss = self.loss + part.detach()
 
     def step(self) -> None:
-        """Make one update from the gradients of a batch: clip, optimizer, schedule, average."""
-        factor = self.schedule.factor(self.steps)
+        """Make one update from the gradients of a batch: clip, optimizer, schedule, average.
+
+        An update that is skipped for infinite fp16 gradients moves no schedule.
+        """
+        self._count_overflow()
+        factor = self.schedule.factor(self.steps - self.overflows)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
+        self.lr = self._peaks[0] * factor
         self.steps += 1
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -99,20 +107,42 @@ class TrainState:
         if self.clip_norm is not None:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        if self.scaler.is_enabled():
+            self._overflowed = self.runtime.later((~torch.isfinite(norm)).float())
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
+        self.tick()
+
+    def tick(self, counts: bool = True) -> None:
+        """Add the time since the last look at the clock to ``seconds``, or only look."""
+        now = time.perf_counter()
+        self.seconds += now - self._looked if counts else 0.0
+        self._looked = now
+
+    def end_epoch(self) -> None:
+        """Begin the next epoch's sums."""
+        self.epoch, self.position = self.epoch + 1, 0
+        self.meter, self.seconds = Meter(self.runtime), 0.0
 
     def check_finite(self) -> None:
         """Raise ``DivergedError`` if a loss or gradient was NaN or infinite; waits for the device."""
+        self._count_overflow()
         if self._diverged.item():
-            step = self.steps - int(self._diverged_steps.item()) + 1
-            raise DivergedError(
-                f"the loss or a gradient was not finite at step {step:,} (learning rate {self.lr:.3g}); the weights"
-                " are those before it. Try a lower --lr, --set train.clip_norm=1 or --set schedule.warmup_epochs=1"
-            )
+            steps_ago = int(self._diverged_steps.item()) - 1
+            raise DivergedError(self.steps - steps_ago, self._lr_of(self.steps - steps_ago), steps_ago)
+
+    def _lr_of(self, step: int) -> float:
+        """Return the learning rate of an update, counted from 1."""
+        return self._peaks[0] * self.schedule.factor(step - self.overflows - 1)
+
+    def _count_overflow(self) -> None:
+        """Count the last step if it was skipped; by now the device is at work on the next one."""
+        if self._overflowed is not None:
+            self.overflows += int(self._overflowed())
+            self._overflowed = None
 
     def _note_divergence(self, loss: Tensor, norm: Tensor) -> None:
         # In fp16 infinite gradients are everyday: the scaler skips those steps and lowers its scale.
@@ -123,25 +153,43 @@ class TrainState:
             self.check_finite()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all of it as tensors, numbers and strings."""
+        """Return all of it as tensors, numbers and strings; all ranks have to ask for it."""
+        self._count_overflow()
+        rank = {"random": self.runtime.random_state(), "meter": self.meter.state_dict()}
         return {
-            "progress": {"epoch": self.epoch, "position": self.position, "steps": self.steps},
+            "progress": {name: getattr(self, name) for name in PROGRESS},
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "random": self.runtime.random_state(),
+            "ranks": self.runtime.of_all(rank),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` returned."""
+        """Take back what :meth:`state_dict` returned; what is ``None`` in it begins anew.
+
+        Momentum and the like stay those of this optimizer. With another number of ranks than before each draws anew,
+        and the first has the sums of all.
+        """
         self.model.load_state_dict(state["model"])
-        if self.ema is not None:
+        if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.runtime.set_random_state(state["random"])
-        progress = state["progress"]
-        self.epoch, self.position, self.steps = progress["epoch"], progress["position"], progress["steps"]
+        if state["optimizer"] is not None:
+            groups = zip(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"], strict=True)
+            kept = [{**group, "lr": before["lr"]} for group, before in groups]
+            self.optimizer.load_state_dict({**state["optimizer"], "param_groups": kept})
+        if state["schedule"] is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        for name in PROGRESS:
+            setattr(self, name, state["progress"][name])
+        ranks, runtime = state["ranks"], self.runtime
+        is_same_number = len(ranks) == runtime.world_size
+        if is_same_number:
+            runtime.set_random_state(ranks[runtime.rank]["random"])
+        self.meter = Meter(runtime)
+        for rank in ranks[runtime.rank : runtime.rank + 1] if is_same_number else ranks if runtime.is_main else []:
+            self.meter.add(rank["meter"])
+        self.tick(counts=False)

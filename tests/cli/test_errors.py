@@ -107,7 +107,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_checkpoint_whole(
     growing = "optimizer={name: sgd, lr: 1000, momentum: 0, weight_decay: 100}"
     done = cnn("train", "-c", tiny_config, "--epochs", 200, "--set", growing)
     last_line = failed(done, 6).splitlines()[-1]
-    assert re.match(r"error: the loss or a gradient was not finite at step \d+ \(learning rate 1e\+03\)", last_line)
+    assert re.match(
+        r"error: the loss or a gradient was not finite at step \d+ \(learning rate 1e\+03, images \d", last_line
+    )
     assert "Try a lower --lr" in last_line
     for name in ("last.pt", "best.pt"):
         loaded = load(tmp_path / "runs" / "tiny" / "checkpoints" / name)

@@ -66,6 +66,7 @@ def test_flags_win_over_set_and_set_over_the_file(cnn: Cnn, tiny_config: Path, t
         "precision": "fp32",
         "threads": settled["runtime"]["threads"],
         "memory_format": "channels_last",
+        "deterministic": False,
     }
 
 

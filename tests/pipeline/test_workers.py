@@ -62,4 +62,4 @@ def test_a_sigterm_to_all_of_a_group_ends_a_run_without_a_traceback(
     assert process.returncode == 143, said
     assert "Traceback" not in said
     assert "Exception ignored" not in said
-    assert said.splitlines()[-1].startswith("error: stopped; ")
+    assert said.splitlines()[-1].startswith("error: stopped after ")

@@ -213,7 +213,7 @@ def test_a_run_split_anywhere_in_an_epoch_equals_the_whole(digits: Split) -> Non
 
     first = state_of(TestNet(num_classes=10, image_size=28), "adam", ema_decay=0.9)
     first.model.load_state_dict(start["model"])
-    torch.set_rng_state(start["random"]["cpu"])
+    torch.set_rng_state(start["ranks"][0]["random"]["cpu"])
     batches = list(loader_of(digits, first, augment).epoch(0))
     train_one_epoch(first, batches[:6], SILENT)
     assert (first.epoch, first.position) == (0, 6 * 32)

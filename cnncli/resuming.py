@@ -1,0 +1,74 @@
+"""How a run goes on: with which config, and what may differ from when it began."""
+
+from typing import Any
+
+from cnncli.checkpoint import Checkpoint
+from cnncli.config.loading import Document
+from cnncli.config.schema import Config
+from cnncli.config.validation import validate
+from cnncli.errors import CheckpointError
+
+# What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
+MAY_CHANGE = {
+    *("data.workers", "data.cache"),
+    *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
+    *("train.log_every", "train.output", "train.name", "train.eval_batch_size"),
+    *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes"),
+}
+OPEN_ENDED = {"constant", "step", "plateau"}
+
+Changes = dict[str, list[Any]]  # of each key that differs, what it was and what it is
+
+
+def changes_of(config: Config, checkpoint: Checkpoint, allow: bool) -> Changes:
+    """Return what a settled config changes of the one that a run began with.
+
+    Raises ``CheckpointError`` with a list of what must not change, unless it is to ``allow`` all.
+    """
+    before, now = _flat(checkpoint.config), _flat(config.model_dump())
+    changes = {key: [before.get(key), now.get(key)] for key in sorted(before.keys() | now.keys())}
+    changes = {key: values for key, values in changes.items() if values[0] != values[1]}
+    may_change = MAY_CHANGE | ({"train.epochs"} if config.schedule.name in OPEN_ENDED else set())
+    _refuse({key: values for key, values in changes.items() if key not in may_change}, allow)
+    return changes
+
+
+def data_changes_of(seen: dict[str, dict[str, Any]], checkpoint: Checkpoint, allow: bool) -> Changes:
+    """Return which splits hold other images than those a run began with, as :func:`changes_of` does."""
+    changes: Changes = {}
+    for name, now in seen.items():
+        before = checkpoint.data.get(name, now)
+        if before != now:
+            what = f"{now['num_images']:,} images"
+            what += " that are others" if before["num_images"] == now["num_images"] else ""
+            changes[f"the {name} split"] = [f"{before['num_images']:,} images", what]
+    _refuse(changes, allow)
+    return changes
+
+
+def continued(before: Config, given: Config) -> Config:
+    """Return the config of a run with what is said in ``given``, and nothing of what it leaves open."""
+    sections = before.model_dump()
+    for section, values in given.model_dump(exclude_unset=True).items():
+        is_other = values.get("name", sections[section].get("name")) != sections[section].get("name")
+        sections[section] = values if is_other and section != "train" else {**sections[section], **values}
+    return validate(Document("the run's config with the one given", sections))
+
+
+def without_foreign_state(state: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """Leave out of a training state what another optimizer or schedule cannot take over."""
+    return {**state, **{part: None for part in ("optimizer", "schedule") if f"{part}.name" in changes}}
+
+
+def _refuse(changes: Changes, allow: bool) -> None:
+    if changes and not allow:
+        lines = [f"  {key}: was {before}, would be {now}" for key, (before, now) in changes.items()]
+        raise CheckpointError(
+            "a resumed run goes on as it began, but these differ:\n"
+            + "\n".join(lines)
+            + "\nleave them as they were, start a new run, or accept them with --allow-changes"
+        )
+
+
+def _flat(sections: dict[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, fields in sections.items() for key, value in fields.items()}
