@@ -2,8 +2,8 @@
 
 import json
 import signal
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,45 @@ def test_stopped_anywhere_and_resumed_equals_uninterrupted(
         if not was_stopped:
             break
     assert after == 3 * (3 + 1) + 1 + 1  # three steps and a batch to validate an epoch, a batch to test
+
+
+def forget_progress(state: dict[str, Any], first: dict[str, Any]) -> None:
+    state["progress"]["position"] = first["progress"]["position"]
+
+
+def forget_buffers(state: dict[str, Any], first: dict[str, Any]) -> None:
+    state["model"] |= {key: value for key, value in first["model"].items() if "running" in key}
+
+
+FORGETTING: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+    "nothing": lambda state, first: None,
+    "plan position": forget_progress,
+    "batch-norm buffers": forget_buffers,
+    "random states": lambda state, first: state["ranks"][0].update(random=first["ranks"][0]["random"]),
+    "meters": lambda state, first: state["ranks"][0].update(meter=first["ranks"][0]["meter"]),
+    **{
+        part: lambda state, first, part=part: state.update({part: first[part]})  # type: ignore[misc]
+        for part in ("model", "optimizer", "schedule", "scaler", "ema")
+    },
+}
+
+
+@pytest.mark.parametrize("forgotten", FORGETTING)
+def test_each_part_of_the_state_is_needed(forgotten: str, tiny_config: Path, tmp_path: Path) -> None:
+    """Whichever is taken from before the first step instead, the run comes to something else."""
+    sets = ("schedule={name: plateau, patience: 0}", "train.ema=0.9", "runtime.precision=fp16", "train.epochs=3")
+    experiment = prepared(tiny_config, *sets, "optimizer.lr=1e-9")  # so small that each epoch reduces it
+    whole, _ = trained(experiment, tmp_path / "a")
+    parts = Run.create(tmp_path / "b", "run")
+    assert stopped(experiment, parts, after=2 * (3 + 1) + 2)  # in the third epoch
+    first = Session(experiment, Run.create(tmp_path / "c", "run"), Silent())
+    with experiment.runtime.guard(1):
+        first._begin(experiment.build_state(experiment.train_loader()))
+    resumed = checkpoints.load(parts.last)
+    FORGETTING[forgotten](resumed.state, checkpoints.load(first.run.last).state)
+    Session(experiment, parts, Silent()).train(resumed)
+    with nullcontext() if forgotten == "nothing" else pytest.raises(AssertionError):
+        assert_same_state(whole, parts)
 
 
 def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Runs that are killed without warning go on to what they would have come to, to the last bit."""
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cnncli import checkpoint as checkpoints
+from cnncli.run import Run
+from tests import killing
+from tests.killing import Forks
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with killing.forks() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the fingerprint of a run that nobody killed."""
+    folder = tmp_path_factory.mktemp("whole")
+    killing.prepare(folder)
+    killing.finish(forks, folder)
+    return killing.fingerprint(folder)
+
+
+def test_the_fingerprint_tells_runs_apart(forks: Forks, whole: str, tmp_path: Path) -> None:
+    killing.prepare(tmp_path)
+    killing.finish(forks, tmp_path, "--set", "train.ema=0.91")
+    assert killing.fingerprint(tmp_path) != whole
+
+
+def test_killed_at_a_random_instant(forks: Forks, whole: str, tmp_path: Path) -> None:
+    """25 times at least, ten of them inside an epoch and five inside a save; benchmarks/soak.py does it 200 times."""
+    draw, kills, inside_epoch, inside_save = random.Random(0), 0, 0, 0
+    while kills < 25 or inside_epoch < 10 or inside_save < 5:
+        folder = tmp_path / str(kills)
+        killing.prepare(folder)
+        epoch, save = killing.kill_somewhere(forks, folder, draw, longest=1.5)
+        kills, inside_epoch, inside_save = kills + 1, inside_epoch + epoch, inside_save + save
+        killing.finish(forks, folder)
+        assert killing.fingerprint(folder) == whole, f"kill {kills}, inside an epoch: {epoch}, a save: {save}"
+        assert kills < 100, f"only {inside_epoch} of 100 kills were inside an epoch, {inside_save} inside a save"
+
+
+def test_killed_twenty_times_in_one_run(forks: Forks, whole: str, tmp_path: Path) -> None:
+    draw, steps = random.Random(1), set()
+    killing.prepare(tmp_path)
+    run = Run(tmp_path / "runs" / "run")
+    for _ in range(20):
+        killing.kill_somewhere(forks, tmp_path, draw, longest=0.6)
+        if run.is_begun:
+            steps.add(checkpoints.load_newest(run.last, print).state["progress"]["steps"])
+    assert len(steps) > 4  # it came further in between
+    killing.finish(forks, tmp_path)
+    assert killing.fingerprint(tmp_path) == whole
+    assert not list(run.path.rglob("*.tmp"))
