@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from cnncli.run import Run
+from tests import killing
 from tests.conftest import PictureFolder
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -286,3 +289,122 @@ def test_an_error_of_one_rank_ends_all(tmp_path: Path, picture_folder: PictureFo
     assert f"error: 1 of 42 pictures cannot be read:\n  {root}/train/left/3.jpg: not a picture" in result.stderr
     assert "a bug of its own" not in result.stderr
     assert time.perf_counter() - started < 120  # and not the two hours that ranks wait for each other
+
+
+RESUMED_FROM_EACH_PAUSE = """
+import sys
+from itertools import count
+from pathlib import Path
+from cnncli import checkpoint as checkpoints
+from cnncli.registry import MODELS
+from cnncli.run import Run
+from cnncli.session import Session
+from tests.networks import TestNet
+from tests.test_session import EVERYTHING, Silent, assert_same_state, prepared, stopped
+
+MODELS._found["testnet"] = TestNet
+experiment = prepared(Path(sys.argv[1]), *EVERYTHING)
+runtime, folder = experiment.runtime, Path("runs")
+whole = Run.at(folder / "whole")
+Session(experiment, whole, Silent()).train()
+for after in count(1):
+    run = Run.at(folder / str(after))
+    # The second rank alone is asked to stop; the first one hears of it.
+    was_stopped = max(runtime.of_all(stopped(experiment, run, after if runtime.rank == 1 else 0)))
+    if was_stopped:
+        Session(experiment, run, Silent()).train(runtime.from_main(lambda: checkpoints.load(run.last)))
+    if runtime.is_main:
+        assert_same_state(whole, run)
+    if not was_stopped:
+        break
+if runtime.is_main:
+    states = checkpoints.load(whole.last).state["ranks"]
+    assert not states[0]["random"]["cpu"].equal(states[1]["random"]["cpu"])
+    print(after)
+"""
+
+
+def test_two_ranks_stop_together_after_any_step_and_go_on_to_the_bit(tiny_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "resumed.py").write_text(RESUMED_FROM_EACH_PAUSE)
+    result = done([*TWO_RANKS, "resumed.py", tiny_config], tmp_path, PYTHONPATH=str(Path(__file__).parents[2]))
+    assert result.returncode == 0, result.stderr
+    # Three steps and a batch to validate in each of three epochs, a batch to test; then none to stop at.
+    assert result.stdout.split()[-1] == str(3 * (3 + 1) + 1 + 1)
+
+
+class Launched:
+    """Two ranks that go on with the run of a folder."""
+
+    def __init__(self, wrapped: Path, folder: Path) -> None:
+        self.run = Run(folder / "runs" / "run")
+        command = [*TWO_RANKS, wrapped, "train", "-c", "run.yaml", "--resume", "auto"]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.agent = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **pipes)
+
+    def ranks_after_some_steps(self) -> list[int]:
+        """Wait until the run has come further; return the process numbers of the ranks."""
+        before, started = self._size(), time.monotonic()
+        while self._size() <= before:
+            assert self.agent.poll() is None, self.agent.communicate()
+            assert time.monotonic() - started < 120
+            time.sleep(0.01)
+        children = Path(f"/proc/{self.agent.pid}/task/{self.agent.pid}/children").read_text()
+        ranks = [int(child) for child in children.split()]
+        assert len(ranks) == 2
+        return ranks
+
+    def finish(self) -> None:
+        _, said = self.agent.communicate(timeout=120)
+        assert self.agent.returncode == 0, said
+
+    def _size(self) -> int:
+        return self.run.steps.stat().st_size if self.run.steps.exists() else 0
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_two_ranks_that_are_killed_go_on_to_the_bit(wrapped: Path, tmp_path: Path) -> None:
+    """The agent is killed, then a rank, then the agent is asked to stop; no rank outlives any of it."""
+    for name in ("whole", "parts"):
+        killing.prepare(tmp_path / name, killing.CONFIG.replace("epochs: 5", "epochs: 12"))
+    Launched(wrapped, tmp_path / "whole").finish()
+
+    def gone(ranks: list[int]) -> bool:
+        deadline = time.monotonic() + 60
+        while any(map(is_alive, ranks)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return not any(map(is_alive, ranks))
+
+    launched = Launched(wrapped, tmp_path / "parts")
+    ranks = launched.ranks_after_some_steps()
+    os.killpg(launched.agent.pid, signal.SIGKILL)
+    assert gone(ranks)
+    launched.agent.communicate()
+
+    launched = Launched(wrapped, tmp_path / "parts")
+    ranks = launched.ranks_after_some_steps()
+    os.kill(ranks[1], signal.SIGKILL)
+    assert gone(ranks)
+    _, said = launched.agent.communicate(timeout=60)
+    assert launched.agent.returncode == 1
+    assert "a bug of its own" not in said
+
+    launched = Launched(wrapped, tmp_path / "parts")
+    ranks = launched.ranks_after_some_steps()
+    os.killpg(launched.agent.pid, signal.SIGINT)
+    assert gone(ranks)
+    _, said = launched.agent.communicate(timeout=60)
+    assert launched.agent.returncode == 1
+    stopped = re.search(r"\[rank 0\] error: stopped after .*\.pt holds the run\. Go on with: (.*)", said)
+    assert stopped is not None, said
+    assert stopped[1] == "torchrun with its options as before, and -m cnncli train --resume runs/run"
+
+    Launched(wrapped, tmp_path / "parts").finish()
+    assert killing.fingerprint(tmp_path / "parts") == killing.fingerprint(tmp_path / "whole")
