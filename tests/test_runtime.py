@@ -1,5 +1,7 @@
 """Device, precision, layout, threads."""
 
+import os
+
 import pytest
 import torch
 
@@ -110,3 +112,35 @@ def test_model_and_images_have_the_runtimes_layout(memory_format: str) -> None:
     for tensor in (images, weight):
         assert tensor.is_contiguous(memory_format=torch.channels_last) is is_last
         assert tensor.is_contiguous() is not is_last
+
+
+def test_deterministic_sets_what_pytorch_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See docs.pytorch.org/docs/stable/notes/randomness.html; put_ is one that it lists as not deterministic."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    runtime = choose_runtime("cpu", deterministic=True)
+    try:
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        with pytest.raises(ConfigError, match=r"runtime\.deterministic: true rules out .*put_"), runtime.guard(1):
+            torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))
+    finally:
+        choose_runtime("cpu")
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
+
+
+def test_a_number_of_the_device_can_be_waited_for_later() -> None:
+    number = torch.tensor(3.0)
+    waiting = choose_runtime("cpu").later(number + 1)
+    assert waiting() == 4.0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_number_of_a_gpu_is_the_one_it_was() -> None:
+    number = torch.tensor(3.0, device="cuda")
+    waiting = choose_runtime("cuda").later(number)
+    number += 1
+    assert waiting() == 3.0

@@ -30,9 +30,14 @@ def sgd(
     nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
+    trained = list(parameters)
+    optimizer = torch.optim.SGD(
+        trained, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
     )
+    if momentum:
+        # A first step that is skipped, as those of fp16 are, would leave them what torch.empty found in memory.
+        optimizer.state |= {parameter: {"momentum_buffer": torch.zeros_like(parameter)} for parameter in trained}
+    return optimizer
 
 
 @OPTIMIZERS.register

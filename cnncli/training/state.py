@@ -136,7 +136,7 @@ class TrainState:
 
     def _lr_of(self, step: int) -> float:
         """Return the learning rate of an update, counted from 1."""
-        return self._peaks[0] * self.schedule.factor(step - self.overflows - 1)
+        return self._peaks[0] * self.schedule.factor(max(step - self.overflows - 1, 0))
 
     def _count_overflow(self) -> None:
         """Count the last step if it was skipped; by now the device is at work on the next one."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -182,6 +183,40 @@ def test_divergence_between_two_looks_is_seen_before_the_epoch_is_yielded(digits
     watch = Watch(1000, SILENT.log, lambda batches, number, label: spoiled(batches, at=9))
     with pytest.raises(DivergedError, match="at step 9 "):
         next(fit(state, loader_of(digits, state), None, 1, watch))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])  # looked at after the epoch, and at each step
+def test_a_divergence_names_its_images(digits: Split, optimizer: str) -> None:
+    """Those of the third batch of the second epoch, by their numbers in the split."""
+    state = state_of(LeNet5(), optimizer)
+    list(fit(state, loader_of(digits, state), None, 1, SILENT))
+    images = np.random.default_rng((7, 1)).permutation(300)[2 * 32 : 3 * 32]
+    watch = Watch(1000, SILENT.log, lambda batches, number, label: spoiled(batches, at=3))
+    with pytest.raises(DivergedError) as error:
+        next(fit(state, loader_of(digits, state), None, 2, watch))
+    named = f", images {', '.join(map(str, images))} of the split, in epoch 2)"
+    assert "at step 13 (learning rate " in str(error.value)
+    assert named in str(error.value)
+
+
+def test_an_fp16_step_that_overflows_is_counted_and_moves_no_schedule(digits: Split) -> None:
+    """With a scale of 2²⁴ the first gradients are infinite, and each such step halves it."""
+    torch.manual_seed(1)
+    state = state_of(LeNet5(), schedule="cosine", precision="fp16")
+    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**24})
+    weight, rows = state.model.classifier[5].weight, list[StepRecord]()  # type: ignore[index]
+    weights = [weight.detach().clone()]
+
+    def look() -> None:
+        weights.append(weight.detach().clone())
+
+    records = list(fit(state, loader_of(digits, state), None, 2, Watch(1, rows.append, SILENT.progress, look)))
+    moved = [not torch.equal(*pair) for pair in pairwise(weights)]
+    assert moved[:4] == [False] * 4
+    assert any(moved)
+    assert records[-1].overflows == moved.count(False)
+    factors = [SCHEDULES.get("cosine")(20, 10).factor(sum(moved[:step])) for step in range(20)]
+    assert [row.lr for row in rows] == pytest.approx([0.05 * factor for factor in factors])
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
