@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from rich.table import Table
 
 T = TypeVar("T")
@@ -34,12 +35,23 @@ def console(stderr: bool = False) -> Console:
 
 
 class Display:
-    """Progress bars on a terminal; where there is none, one line an epoch. Of several processes one speaks."""
+    """Progress bars on a terminal; where there is none, one line an epoch. Of several processes one speaks.
+
+    A bar that an error leaves behind is removed at the end of the context.
+    """
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
         self.speaks = os.environ.get("RANK", "0") == "0"
         self.console.quiet = not self.speaks
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -57,8 +69,8 @@ class Display:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, refresh_per_second=5) as progress:
-            yield from progress.track(batches, total=num_batches, description=label)
+        with Progress(*columns, console=self.console, transient=True, refresh_per_second=5) as self._bar:
+            yield from self._bar.track(batches, total=num_batches, description=label)
 
     def epoch(self, row: dict[str, Any], num_epochs: int) -> None:
         """Print an epoch of the history on one line."""

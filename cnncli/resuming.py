@@ -12,7 +12,7 @@ from cnncli.errors import CheckpointError
 MAY_CHANGE = {
     *("data.workers", "data.cache"),
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
-    *("train.log_every", "train.output", "train.name", "train.eval_batch_size"),
+    *("train.log_every", "train.output", "train.name"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes"),
 }
 OPEN_ENDED = {"constant", "step", "plateau"}

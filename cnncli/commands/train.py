@@ -53,8 +53,7 @@ def train(
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
     )
     settings, run = _asked(config, sets or [], flags, resume)
-    display = Display()
-    with ending():
+    with ending(), Display() as display:
         if dry_run:
             result, summary = launch.dry_run(settings, run, display), _dry_summary
         else:
