@@ -1,8 +1,10 @@
 """Worker processes: they read ahead of the loop."""
 
+import atexit
 import re
 import signal
 from collections.abc import Iterable, Iterator
+from multiprocessing import active_children
 from typing import Any, TypeVar
 
 import torch
@@ -45,10 +47,20 @@ def _as_it_is(read: Any) -> Any:
     return read
 
 
-def _leave_signals_to_the_loop(worker: int) -> None:
-    """Have signals reach the loop alone, which ends its workers when it ends, however it does.
+@atexit.register
+def _end_workers() -> None:
+    """End workers that an error left behind: they ignore the signal by which multiprocessing would."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or torch calls it an error
+    for worker in active_children():
+        if worker.daemon:
+            worker.kill()
 
-    A forked worker holds the run's lock open with its parent, so it must not outlive it.
+
+def _leave_signals_to_the_loop(worker: int) -> None:
+    """Have signals reach the loop alone, which needs its workers until it stops.
+
+    A forked worker holds the run's lock open with its parent, so it must not outlive it, however that ends.
     """
     signal.set_wakeup_fd(-1)  # it is the parent's
     for number in (*STOPS, *([SAVE] if SAVE is not None else [])):
