@@ -14,6 +14,7 @@ import typer
 from cnncli import commands
 from cnncli.errors import CnnError
 from cnncli.signals import leave
+from cnncli.text import one_line, visible
 
 app = typer.Typer(
     name="cnn",
@@ -55,7 +56,7 @@ def main() -> None:
     except CnnError as error:
         _fail(f"error: {error}", error.exit_code)
     except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
+        named = f"{one_line(str(error.filename))}: " if error.filename else ""
         _fail(f"error: {named}{error.strerror or error}", 5)
     except Exception as error:
         _fail(f"cnncli met a bug of its own: {error!r}\nRun it again as 'cnn --debug …' and report what it prints.", 1)
@@ -71,5 +72,5 @@ def _fail(message: str, exit_code: int) -> None:
         traceback.print_exc()
     if os.environ.get("WORLD_SIZE", "1") != "1":  # several processes, each of which may have an error of its own
         message = f"[rank {os.environ.get('RANK')}] {message}"
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)
     sys.exit(exit_code)

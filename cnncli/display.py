@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
+from cnncli.text import visible, visible_json
+
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
@@ -55,7 +57,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Say something once."""
-        self.console.print(text, style="dim", soft_wrap=True)
+        self.console.print(visible(text), style="dim", soft_wrap=True)
 
     def follow(self, batches: Iterable[T], num_batches: int, label: str) -> Iterable[T]:
         """Yield the batches while a bar shows how many there were, and how long the rest will take."""
@@ -70,7 +72,7 @@ class Display:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.console, transient=True, refresh_per_second=5) as self._bar:
-            yield from self._bar.track(batches, total=num_batches, description=label)
+            yield from self._bar.track(batches, total=num_batches, description=visible(label))
 
     def epoch(self, row: dict[str, Any], num_epochs: int) -> None:
         """Print an epoch of the history on one line."""
@@ -90,16 +92,16 @@ class Display:
 
 def print_json(result: dict[str, Any]) -> None:
     """Print one JSON object on stdout, with escapes only where its encoding lacks a character."""
-    text = json.dumps(result, ensure_ascii=False)
+    text = visible_json(json.dumps(result, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
-        text = json.dumps(result)
+        text = visible_json(json.dumps(result))
     _print(text)
 
 
 def print_table(table: "Table") -> None:
-    """Print a table on stdout."""
+    """Print a table on stdout; its cells are made harmless by who fills them, since styles are escapes as well."""
     with_console = console()
     with with_console.capture() as capture:
         with_console.print(table)
@@ -108,7 +110,7 @@ def print_table(table: "Table") -> None:
 
 def print_text(text: str) -> None:
     """Print text on stdout."""
-    _print(text)
+    _print(visible(text))
 
 
 def _print(text: str) -> None:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from cnncli.text import one_line
+
 
 class CnnError(Exception):
     """A problem that one message explains: what, where, why, what next."""
@@ -77,5 +79,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     folded = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.lower(), folded, n=3, cutoff=0.6)
     if near:
-        return f"; did you mean {' or '.join(folded[name] for name in near)}?"
-    return f"; known are {', '.join(names)}" if names else ""
+        return f"; did you mean {' or '.join(one_line(folded[name]) for name in near)}?"
+    return f"; known are {', '.join(map(one_line, names))}" if names else ""

@@ -27,6 +27,7 @@ from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from cnncli.runtime import Runtime, choose_runtime
 from cnncli.settling import augment_of, settle, transforms_of
 from cnncli.splits import Splits
+from cnncli.text import one_line
 from cnncli.training.loop import evaluate, pausing
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
@@ -134,7 +135,7 @@ class Experiment:
         """Raise ``DataError`` where there is no picture to train on of a class; arrays are not looked at."""
         if self.splits.source.image_size is None and (untaught := self.splits.untaught()):
             raise DataError(
-                f"no picture to train on of class {', '.join(untaught[:10])}{' …' * (len(untaught) > 10)};"
+                f"no picture to train on of class {_listed(untaught[:10])}{' …' * (len(untaught) > 10)};"
                 " add some, remove its folder, or leave it out with data.classes"
             )
 
@@ -281,5 +282,9 @@ def _renumbered(labels: torch.Tensor, classes: tuple[str, ...], wanted: list[str
     if list(classes) == wanted:
         return labels
     if strange := [name for name in classes if name not in wanted]:
-        raise DataError(f"the network knows no class {', '.join(strange[:5])}; it knows {', '.join(wanted[:20])}")
+        raise DataError(f"the network knows no class {_listed(strange[:5])}; it knows {_listed(wanted[:20])}")
     return torch.tensor([wanted.index(name) for name in classes])[labels]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(one_line, names))

@@ -10,6 +10,7 @@ from cnncli.config.schema import Config
 from cnncli.datasets import SPLITS, Images, Pictures, Source, SplitName
 from cnncli.errors import DataError, did_you_mean
 from cnncli.pipeline.plan import hold_out
+from cnncli.text import one_line
 
 Record = dict[str, list[str]]  # split -> file names relative to the data set's folder
 
@@ -107,7 +108,9 @@ class Splits:
             used_up = (whole.labels[rows].bincount(minlength=len(self.classes)) == 0) & (before > 0)
             if used_up.any():
                 key, first = "test" if name == "test" else "validation", self.classes[int(used_up.int().argmax())]
-                problem = f"leaves no image of class {first} to train on, as it takes at least one of each class"
+                problem = (
+                    f"leaves no image of class {one_line(first)} to train on, as it takes at least one of each class"
+                )
                 raise self.config.error(("data", key), problem)
         return parts | {"train": rows}
 
@@ -120,6 +123,6 @@ class Splits:
             file, name = next(iter(split_of.items()))
             raise DataError(
                 f"{whole.root}: {len(split_of):,} files that the run held out are gone, or beyond data.limit;"
-                f" the first is {os.fsdecode(file)} of its {name} split"
+                f" the first is {one_line(os.fsdecode(file))} of its {name} split"
             )
         return {name: torch.tensor(chosen, dtype=torch.long) for name, chosen in rows.items()}

@@ -35,7 +35,7 @@ def show(name: Annotated[str, typer.Argument(help="A bundled config, or a file."
     from cnncli.config.loading import find, text_of
     from cnncli.display import print_text
 
-    print_text(text_of(find(name)).rstrip("\n"))
+    print_text(text_of(find(name)).replace("\r\n", "\n").rstrip("\n"))
 
 
 @app.command()

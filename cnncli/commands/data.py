@@ -112,24 +112,28 @@ def _draw(experiment: "Experiment", output: Path) -> None:
 def _table(report: "Report") -> "Table":
     from rich.table import Table
 
+    from cnncli.text import one_line
+
     table = Table(box=None, header_style="bold", padding=(0, 1), pad_edge=False)
     table.add_column("class")
     for split in report.counts:
         table.add_column(split, justify="right")
     names = next(iter(report.counts.values()), {})
     for name in names:
-        table.add_row(name, *(f"{counts[name]:,}" for counts in report.counts.values()))
+        table.add_row(one_line(name), *(f"{counts[name]:,}" for counts in report.counts.values()))
     table.add_row("all", *(f"{sum(counts.values()):,}" for counts in report.counts.values()), style="bold")
     return table
 
 
 def _findings(report: "Report", left_out: dict[str, int], output: Path) -> str:
+    from cnncli.text import one_line
+
     lines = [""]
     for side, (smallest, median, largest) in report.sizes.items():
         lines.append(f"{side:9} {smallest} to {largest}, median {median}")
     lines += [f"mean      {report.mean}", f"std       {report.std}", f"sheet     {output}"]
     if left_out:
-        kinds = ", ".join(f"{count:,} {extension}" for extension, count in left_out.items())
+        kinds = ", ".join(f"{count:,} {one_line(extension)}" for extension, count in left_out.items())
         lines.append(f"left out  {kinds}: not among the extensions of pictures")
     findings: list[tuple[str, list[Any]]] = [
         ("missing", report.missing),
@@ -142,6 +146,7 @@ def _findings(report: "Report", left_out: dict[str, int], output: Path) -> str:
     for what, found in findings:
         if found:
             lines.append(f"{what} ({len(found):,})")
-            lines += [f"  {item if isinstance(item, str) else ' = '.join(item)}" for item in found[:MOST_LISTED]]
+            texts = [item if isinstance(item, str) else " = ".join(item) for item in found[:MOST_LISTED]]
+            lines += [f"  {one_line(text)}" for text in texts]
             lines += [f"  … and {len(found) - MOST_LISTED:,} more, which --json lists"] * (len(found) > MOST_LISTED)
     return "\n".join(lines if any(found for _, found in findings) else [*lines, "nothing is wrong"])

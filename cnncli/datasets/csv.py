@@ -11,6 +11,7 @@ from pydantic import Field
 from cnncli.datasets import MAX_CLASSES, SPLITS, FilePath, FolderPath, Names, Pictures, SplitName, first_of_each_class
 from cnncli.errors import DataError, did_you_mean
 from cnncli.registry import DATASETS
+from cnncli.text import one_line
 
 Column = Annotated[str, Field(min_length=1, description="a heading of the table")]
 
@@ -75,7 +76,7 @@ class Table:
                     if "\0" in path:
                         raise DataError(f"{where}: {path_column} holds a NUL character, which no file name may have")
                     if (first := lines.setdefault(os.path.normpath(path), reader.line_num)) != reader.line_num:
-                        raise DataError(f"{where}: {path} is given twice, first in line {first}")
+                        raise DataError(f"{where}: {one_line(path)} is given twice, first in line {first}")
                     if split not in SPLITS:
                         raise DataError(f"{where}: {split_column} is {split!r}; it must be train, val or test")
                     rows.append((path, label, split))

@@ -7,6 +7,7 @@ from typing import Any
 
 from cnncli import files
 from cnncli.errors import ConfigError
+from cnncli.text import one_line
 
 History = Sequence[Mapping[str, Any]]
 
@@ -55,7 +56,7 @@ def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float
 
 
 def plain(name: str) -> str:
-    """Keep matplotlib from reading a formula into a name, a long one from filling the picture, odd bytes from both."""
-    name = name.encode(errors="replace").decode()  # of a file name that is no UTF-8
+    """Keep matplotlib from reading a formula into a name, a long one from filling the picture, odd signs from both."""
+    name = one_line(name)
     end = name if len(name) <= 40 else "…" + name[-39:]
     return end.replace("$", r"\$")

@@ -17,6 +17,7 @@ from cnncli.pipeline.plan import Rows, batches_in_order
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
+from cnncli.text import one_line
 
 OnError = Literal["fail", "skip"]
 FILES_AT_ONCE = 64  # that a worker holds in memory, one of them decoded
@@ -87,7 +88,7 @@ class Reader(Dataset[Read]):
             except DataError as error:
                 pixels[place] = 0
                 where = f"{self.images.path(number)}: " if isinstance(self.images, Pictures) else ""
-                broken[place] = f"{where}{error}"
+                broken[place] = one_line(f"{where}{error}")
             except ConfigError as error:
                 return Read(pixels, broken, str(error))
         return Read(pixels, broken)

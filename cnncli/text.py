@@ -1,0 +1,28 @@
+"""Text that strangers wrote, such as names of files and classes, made harmless to look at."""
+
+import re
+
+# Control characters, marks that turn the direction of writing, ends of lines and paragraphs, halves of characters.
+_TURNED = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"
+_STRANGE = re.compile(f"[\x00-\x1f\x7f-\x9f{_TURNED}\ud800-\udfff]")
+_STRANGE_BUT_LINES = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNED}\ud800-\udfff]")
+_LEFT_BY_JSON = re.compile(f"[\x7f-\x9f{_TURNED}\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return a message with its lines and tabs, but all else that moves or turns a terminal's text as ``\x1b``."""
+    return _STRANGE_BUT_LINES.sub(_escaped, text)
+
+
+def one_line(name: str) -> str:
+    r"""Return a name as it may stand within a line: a line break in it is seen as ``\n``, and forges no line."""
+    return _STRANGE.sub(_escaped, name)
+
+
+def visible_json(text: str) -> str:
+    r"""Return JSON that is equal when it is parsed, and shows such characters as ``\u202e``."""
+    return _LEFT_BY_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
