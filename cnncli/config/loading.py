@@ -10,6 +10,7 @@ from yaml.reader import ReaderError
 
 import cnncli
 from cnncli.errors import ConfigError, did_you_mean
+from cnncli.text import one_line
 
 KeyPath = tuple[str | int, ...]
 
@@ -21,6 +22,14 @@ class CoreLoader(yaml.SafeLoader):
     """YAML 1.2's core schema: ``1e-3`` is a number; ``no``, ``010`` and ``1:30`` are not what YAML 1.1 made of them."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
+    num_nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Count the nodes while they are read: a megabyte of them would take ten seconds."""
+        self.num_nodes += 1
+        if self.num_nodes > MAX_NODES:
+            raise ConfigError(f"{self.name}:{self.line + 1}: more than {MAX_NODES:,} values, which no config has")
+        return super().compose_node(parent, index)
 
 
 class CoreDumper(yaml.SafeDumper):
@@ -99,7 +108,9 @@ def _parse(text: str, document: Document) -> Any:
     """Return what ``text`` says, noting in ``document`` where; ``None`` if it says nothing."""
     name = document.name
     try:
-        root = yaml.compose(text, Loader=CoreLoader)
+        loader = CoreLoader(text)
+        loader.name = name
+        root = loader.get_single_node()
         return None if root is None else _Builder(document).build(root, (), ())
     except yaml.MarkedYAMLError as error:
         begin, end = error.context_mark, error.problem_mark or error.context_mark
@@ -136,12 +147,12 @@ class _Builder:
             return [self.build(item, (*path, i), (*around, node)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode) and node.tag == PREFIX + "map":
             return self._mapping(node, path, (*around, node))
-        raise ConfigError(f"{place}: the tag {node.tag} is not allowed in a config")
+        raise ConfigError(f"{place}: the tag {one_line(node.tag)} is not allowed in a config")
 
     def _scalar(self, node: yaml.ScalarNode, place: str) -> Any:
         kind = node.tag.removeprefix(PREFIX)
         if kind not in SCALARS:
-            raise ConfigError(f"{place}: the tag {node.tag} is not allowed in a config")
+            raise ConfigError(f"{place}: the tag {one_line(node.tag)} is not allowed in a config")
         if "\0" in node.value:
             raise ConfigError(f"{place}: text with a NUL character, which no file name may have")
         pattern, convert = SCALARS[kind]

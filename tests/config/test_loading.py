@@ -382,3 +382,12 @@ def test_what_is_dumped_is_pleasant_to_read() -> None:
     assert dump(data) == (
         "data:\n  name: mnist\n  mean: [0.1307]\n  limit: null\ntrain: {lr: 0.001, flip: false, é: é}\n"
     )
+
+
+@pytest.mark.parametrize("text", ["a: [" + "1," * 100_000 + "]", "\n".join(f"k{i}: 1" for i in range(10_000))])
+def test_more_values_than_any_config_has_are_not_read_to_the_end(text: str) -> None:
+    assert refusal(text).endswith("more than 10,000 values, which no config has")
+
+
+def test_a_tag_forges_no_line_of_a_message() -> None:
+    assert refusal("a: !x%0aerror:%1b[2J b") == r"my.yaml:1: the tag !x\nerror:\x1b[2J is not allowed in a config"
