@@ -13,15 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from cnncli import files
+from cnncli.config.validation import validate_options
+from cnncli.contents import check_contents
 from cnncli.errors import CheckpointError, MachineError
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
+from cnncli.text import one_line
+from cnncli.trust import check_archive
 
 FORMAT = 2
 MARK = b"sha256:"
@@ -46,11 +50,26 @@ class Checkpoint:
     def build(self) -> nn.Module:
         """Return the network with its weights, on the CPU, ready to evaluate."""
         try:
-            model = MODELS.get(self.model)(**self.options)
+            options = validate_options("model", self.model, self.options)
+            self._check_fit(options)
+            model = MODELS.get(self.model)(**options)
             model.load_state_dict(self.weights)
         except Exception as error:  # whatever a stranger's options and shapes lead to
             raise CheckpointError(f"the checkpoint does not fit model {self.model}: {error}") from None
         return model.eval()
+
+    def _check_fit(self, options: dict[str, Any]) -> None:
+        """Raise ``ValueError`` where network, weights, classes and images are not for each other; takes no memory."""
+        sizes = {"num_classes": len(self.classes), "in_channels": self.preprocess["channels"]}
+        for name, size in (sizes | {"image_size": self.preprocess["size"]}).items():
+            if options.get(name, size) != size:
+                raise ValueError(f"its {name} is {options[name]}, but the checkpoint's own is {size}")
+        with torch.device("meta"):
+            wanted = MODELS.get(self.model)(**options).state_dict()
+        for name in [*wanted, *self.weights]:
+            here, there = (_shape(weights.get(name)) for weights in (wanted, self.weights))
+            if here != there:
+                raise ValueError(f"{name} is {here} there, but {there} in the file")
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -83,7 +102,8 @@ def previous(path: Path) -> Path:
 def _make_way(path: Path, written: Path) -> None:
     """Keep the present generation as the one before once the next is known to be what was meant."""
     try:
-        _check_seal(written)
+        with written.open("rb") as file:
+            _check_seal(file)
     except CheckpointError:
         raise OSError(errno.EIO, "what was written reads back as something else") from None
     if path.exists():
@@ -138,22 +158,42 @@ class _Sealed:
 def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint to the CPU; ``CheckpointError`` if it is missing, damaged, newer, or none."""
     path = Path(path)
-    _check_seal(path)
     try:
-        plain = torch.load(path, map_location="cpu", weights_only=True)
+        if path.exists() and not path.is_file():
+            raise CheckpointError("not a file")
+        with path.open("rb") as file:  # once: what is checked is what is read
+            check_archive(file, _check_seal(file))
+            file.seek(0)
+            plain = torch.load(file, map_location="cpu", weights_only=True)
+        return _checked(plain)
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint at {path}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # sealed, yet unreadable: whoever made it did not mean well, or not for us
-        raise CheckpointError(f"{path}: not a checkpoint of cnncli: {str(error).splitlines()[0]}") from None
-    if not isinstance(plain, dict) or "cnncli" not in plain:
-        raise CheckpointError(f"{path}: not a checkpoint of cnncli")
+        raise CheckpointError(f"{path}: not a checkpoint of cnncli: {one_line(str(error))[:200]}") from None
+
+
+def _checked(plain: Any) -> Checkpoint:
+    """Return what was read as a checkpoint; ``CheckpointError`` if it is none, newer, or lacks something."""
+    if not isinstance(plain, dict) or type(plain.get("cnncli")) is not int:
+        raise CheckpointError("not a checkpoint of cnncli")
     if plain["cnncli"] != FORMAT:
         raise CheckpointError(
-            f"{path}: format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it"
+            f"format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it"
         )
+    check_contents(plain)
     try:
         return Checkpoint(**{field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain})
     except TypeError:
         missing = [field.name for field in fields(Checkpoint) if field.name not in plain]
-        raise CheckpointError(f"{path}: its {missing[0]} is missing") from None
+        raise CheckpointError(f"its {missing[0]} is missing") from None
+
+
+def _shape(weights: Tensor | None) -> str:
+    return "absent" if weights is None else f"{str(weights.dtype).removeprefix('torch.')} {list(weights.shape)}"
 
 
 def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
@@ -188,23 +228,18 @@ def load_network(path: str | Path) -> Network:
     return Network(checkpoint.build(), checkpoint.classes, Preprocess.from_dict(checkpoint.preprocess))
 
 
-def _check_seal(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = max(size - COMMENT_BYTES, 0)
-            file.seek(start)
-            seal = file.read()
-            file.seek(0)
-            digest = hashlib.sha256()
-            while start and (block := file.read(min(1 << 20, start))):
-                start -= len(block)
-                digest.update(block)
-    except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint at {path}") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
+def _check_seal(file: IO[bytes]) -> int:
+    """Return how many bytes come before the seal; ``CheckpointError`` if it is missing or broken."""
+    end = max(file.seek(0, os.SEEK_END) - COMMENT_BYTES, 0)
+    file.seek(end)
+    seal = file.read()
     if not seal.startswith(MARK):
-        raise CheckpointError(f"{path}: not a checkpoint of cnncli, or one that was cut short")
+        raise CheckpointError("not a checkpoint of cnncli, or one that was cut short")
+    file.seek(0)
+    digest, left = hashlib.sha256(), end
+    while left and (block := file.read(min(1 << 20, left))):
+        left -= len(block)
+        digest.update(block)
     if seal != MARK + digest.hexdigest().encode():
-        raise CheckpointError(f"{path}: damaged: its bytes are not those that were written")
+        raise CheckpointError("damaged: its bytes are not those that were written")
+    return end

@@ -289,11 +289,12 @@ def test_a_damaged_generation_gives_way_to_the_one_before(lenet: Checkpoint, tmp
 
 def test_every_truncation_and_every_flipped_bit_is_found(lenet: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
-    checkpoints.save(lenet, path)
+    checkpoints.save(replace(lenet, weights={"weight": torch.arange(10.0)}), path)  # small, so that all parts are hit
     whole = path.read_bytes()
+    checkpoints.load(path)
     draw = random.Random(0)
-    damaged = [whole[: draw.randrange(len(whole))] for _ in range(20)]
-    for _ in range(100):
+    damaged = [whole[: draw.randrange(len(whole))] for _ in range(100)]
+    for _ in range(1000):
         flipped = bytearray(whole)
         flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
         damaged.append(bytes(flipped))
@@ -338,6 +339,72 @@ def test_other_formats_are_named(changes: dict[str, Any], message: str, lenet: C
     write(path, {key: value for key, value in plain.items() if value is not None})
     with pytest.raises(CheckpointError, match=message):
         checkpoints.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "lenet5\x1b[2J"}, "its model must be the name of a model"),
+        ({"options": {"num_classes": float("inf")}}, "its options must be words and finite numbers by name"),
+        ({"weights": {"a": 1}}, "its weights must be tensors by name"),
+        ({"weights": {"a\n": torch.zeros(1)}}, "its weights must be tensors by name"),
+        ({"classes": "0123456789"}, "its classes must be a list of names"),
+        ({"classes": []}, "its classes must be a list of names"),
+        ({"config": {"train": 1}}, "its config must be sections of words and finite numbers"),
+        ({"config": {"train": {1: 1}}}, "its config must be sections of words and finite numbers"),
+        ({"config": {"train": {"lr": float("nan")}}}, "its config must be sections of words and finite numbers"),
+        ({"state": []}, "its state must be a section"),
+        ({"held_out": {"val": "names"}}, "its held_out must be lists of file names by split"),
+        ({"held_out": {"val": ["\ud800"]}}, "its held_out must be lists of file names by split"),
+        ({"held_out": {"../x": []}}, "its held_out must be lists of file names by split"),
+        ({"preprocess": {}}, "its preprocess is not to be used: size: Field required"),
+        ({"preprocess": {"mean": [float("nan")]}}, "its preprocess must be words and finite numbers by name"),
+        ({"preprocess": {"size": 28, "channels": 1, "mean": [0.0], "std": [0.0]}}, "std.0: Input should be greater"),
+        ({"preprocess": {"size": 28, "channels": 3, "mean": [0.0], "std": [1.0]}}, "a number for each channel"),
+        ({"preprocess": {"size": 10**6, "channels": 1, "mean": [0.0], "std": [1.0]}}, "size: Input should be less"),
+        ({"preprocess": {"size": 1, "channels": 1, "mean": [0], "std": [1], "x": 1}}, "nothing is known of 'x'"),
+    ],
+)
+def test_a_field_that_is_not_what_it_has_to_be(
+    changes: dict[str, Any], message: str, lenet: Checkpoint, tmp_path: Path
+) -> None:
+    checkpoints.save(replace(lenet, **changes), tmp_path / "a.pt")
+    with pytest.raises(CheckpointError) as error:
+        checkpoints.load(tmp_path / "a.pt")
+    assert str(error.value).startswith(f"{tmp_path / 'a.pt'}: ")
+    assert message in str(error.value)
+
+
+def test_names_are_kept_as_the_file_system_has_them(lenet: Checkpoint, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, a line break, paths of a table that lead elsewhere: a run may have met them all."""
+    odd = ["caf\udce9.jpg", "a\nb.jpg", "../c.jpg", "/d.jpg", "\u202e.jpg"]
+    checkpoints.save(replace(lenet, classes=[*odd, "</script>"], held_out={"val": odd, "test": []}), tmp_path / "a.pt")
+    loaded = checkpoints.load(tmp_path / "a.pt")
+    assert (loaded.classes, loaded.held_out) == ([*odd, "</script>"], {"val": odd, "test": []})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": {"num_classes": 9}}, "its num_classes is 9, but the checkpoint's own is 10"),
+        ({"options": {"in_channels": 3}}, "its in_channels is 3, but the checkpoint's own is 1"),
+        ({"options": {"image_size": 32}}, "its image_size is 32, but the checkpoint's own is 28"),
+        ({"options": {"num_classes": 10**9}}, "model.num_classes: must be at most 100000, got 1000000000"),
+        ({"options": {"hidden": 10}}, "model.hidden: unknown option of lenet5"),
+        ({"options": {"activation": "__import__"}}, "model.activation: must be relu or tanh, got '__import__'"),
+        ({"weights": {"x": torch.zeros(2)}}, "features.0.weight is float32 [6, 1, 5, 5] there, but absent in the file"),
+    ],
+)
+def test_what_does_not_fit_the_network_is_refused(changes: dict[str, Any], message: str, lenet: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        replace(lenet, **changes).build()
+
+
+def test_weights_of_another_type_or_too_many_are_refused(lenet: Checkpoint) -> None:
+    with pytest.raises(CheckpointError, match=r"extra is absent there, but float32 \[1\] in the file"):
+        replace(lenet, weights=lenet.weights | {"extra": torch.zeros(1)}).build()
+    with pytest.raises(CheckpointError, match=r"float32 \[6\] there, but float64 \[6\] in the file"):
+        replace(lenet, weights=lenet.weights | {"features.0.bias": torch.zeros(6).double()}).build()
 
 
 def test_weights_of_another_model_are_refused(lenet: Checkpoint) -> None:

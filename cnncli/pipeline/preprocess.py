@@ -1,21 +1,24 @@
 """From pixels to what a network sees. It belongs to the checkpoint: every command uses the same."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from cnncli.errors import DataError
-from cnncli.pipeline.decode import Colour, Picture
+from cnncli.pipeline.decode import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Resize = Literal["squash", "crop", "pad"]
+Byte = Annotated[int, Field(ge=0, le=255)]
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ class Preprocess:
     squashed, or its middle square alone, or padded with ``background``, which also shows where it is transparent.
     """
 
-    size: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    canvas: int = 0
+    size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    channels: Annotated[int, Field(ge=1, le=64)]
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[Annotated[FiniteFloat, Field(ge=1e-6)], ...]
+    canvas: Annotated[int, Field(ge=0, le=MAX_SIDE)] = 0
     resize: Resize = "squash"
-    background: Colour = (255, 255, 255)
+    background: tuple[Byte, Byte, Byte] = (255, 255, 255)
 
     @property
     def side(self) -> int:
@@ -89,9 +92,18 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Preprocess":
-        """Take back what :meth:`to_dict` returned."""
+        """Take back what :meth:`to_dict` returned; ``ValueError`` where it is something else, as strangers write it."""
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
-        return cls(**values)
+        if unknown := values.keys() - {field.name for field in fields(cls)}:
+            raise ValueError(f"nothing is known of {min(map(str, unknown))!r:.80}")
+        try:
+            preprocess = TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        if not len(preprocess.mean) == len(preprocess.std) == preprocess.channels or preprocess.side < preprocess.size:
+            raise ValueError("mean and std take a number for each channel, and canvas is no smaller than size")
+        return preprocess
 
     def _fit(self, images: Tensor) -> Tensor:
         if images.shape[1] != self.channels:
