@@ -1,9 +1,9 @@
 """Images of one's own in a NumPy archive."""
 
+import math
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import torch
 from cnncli.datasets import MAX_CLASSES, SPLITS, FilePath, Split, SplitName, first_of_each_class
 from cnncli.errors import DataError
 from cnncli.registry import DATASETS
+from cnncli.text import one_line
 
-# What NumPy and zipfile raise where an archive is damaged, encrypted, or holds pickled objects.
-BROKEN = (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+BOMB_BYTES, BOMB_RATIO = 2**28, 100  # larger than this, and by so much larger than packed: deflate reaches 1032
 
 
 @DATASETS.register
@@ -59,18 +59,21 @@ class NpzArchive:
                 file.seek(0)
                 try:
                     archive = np.load(file, allow_pickle=False)
-                except BROKEN as error:
+                except Exception as error:  # whatever NumPy and zipfile raise on a stranger's bytes
                     raise DataError(f"{self.path}: the archive is damaged: {error}") from None
                 yield archive
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror or error}") from None
 
     def _array(self, archive: Any, name: str) -> Any:
+        if f"{name}.npy" in archive.zip.namelist():
+            self._header(archive, name)
         try:
             array = archive[name]
         except KeyError:
-            raise DataError(f"{self.path}: the array {name} is missing; there are {', '.join(archive.files)}") from None
-        except BROKEN as error:
+            there = ", ".join(map(one_line, archive.files))
+            raise DataError(f"{self.path}: the array {name} is missing; there are {there}") from None
+        except Exception as error:
             raise DataError(f"{self.path}: the array {name} is damaged: {error}") from None
         if not isinstance(array, np.ndarray):  # a file in the archive that numpy did not write
             raise DataError(f"{self.path}: {name} is no array")
@@ -79,18 +82,33 @@ class NpzArchive:
     def _size(self, archive: Any, split: SplitName) -> tuple[int, int]:
         """Return channels and side of a split's images, from the head of the array alone."""
         name = f"{split}_images"
+        shape, dtype = self._header(archive, name)
+        self._check(name, shape, dtype)
+        return (shape[3] if len(shape) == 4 else 1), shape[1]
+
+    def _header(self, archive: Any, name: str) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of an array that is as large as it says, and no decompression bomb; reads no more."""
         try:
-            with archive.zip.open(f"{name}.npy") as file:
+            member = archive.zip.getinfo(f"{name}.npy")
+            if member.file_size > BOMB_BYTES and member.file_size > BOMB_RATIO * member.compress_size:
+                raise DataError(
+                    f"{self.path}: the array {name} is more than {BOMB_RATIO} times as large as it is packed, which may"
+                    " be a decompression bomb; if it is none, write it by numpy.savez, which does not compress"
+                )
+            with archive.zip.open(member) as file:
                 read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
                     np.lib.format.read_magic(file), np.lib.format.read_array_header_2_0
                 )
                 shape, _, dtype = read(file)
+                if not dtype.hasobject and math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                    raise ValueError(f"its head speaks of {dtype} {list(shape)}, but that is not its size")
         except KeyError:  # a file in the archive that numpy did not write
             raise DataError(f"{self.path}: the array {name} is missing") from None
-        except BROKEN as error:
+        except DataError:
+            raise
+        except Exception as error:
             raise DataError(f"{self.path}: the array {name} is damaged: {error}") from None
-        self._check(name, shape, dtype)
-        return (shape[3] if len(shape) == 4 else 1), shape[1]
+        return shape, dtype
 
     def _images(self, archive: Any, split: SplitName) -> Any:
         """Return the images of a split as uint8 [N, C, H, W]."""
@@ -116,10 +134,14 @@ class NpzArchive:
     def _classes(self, archive: Any) -> tuple[str, ...]:
         """Return the names of the classes, or numbers up to the largest label."""
         if "classes" in archive.files:
-            names = self._array(archive, "classes")
-            if names.dtype.kind not in "Uiu" or names.ndim != 1 or not 0 < len(set(names)) == len(names) <= MAX_CLASSES:
+            named = self._array(archive, "classes")
+            names: tuple[str, ...] = ()
+            if named.dtype.kind in "Uiu" and named.ndim == 1:
+                with suppress(SystemError):  # of numbers that are no characters
+                    names = tuple(map(str, named))
+            if not 0 < len(set(names)) == len(names) <= MAX_CLASSES:
                 raise DataError(f"{self.path}: classes must be up to {MAX_CLASSES:,} different names [num_classes]")
-            return tuple(map(str, names))
+            return names
         largest = max(int(self._labels(archive, split).max(initial=0)) for split in self.splits)
         if largest >= MAX_CLASSES:
             raise DataError(f"{self.path}: a label is {largest:,}, but there can be {MAX_CLASSES:,} classes at most")
