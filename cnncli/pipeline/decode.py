@@ -1,6 +1,7 @@
 """From a file's bytes to upright pixels in grey or colour, whatever the kind of picture.
 
-Pillow decides what is a picture. A JPEG in grey or colour is read by libjpeg-turbo directly (simplejpeg), to the same
+Pillow decides what is a picture, of the formats that pixels are kept in: it would have PostScript run by Ghostscript,
+whatever the file is called. A JPEG in grey or colour is read by libjpeg-turbo directly (simplejpeg), to the same
 pixels in half the time, and at a fraction of its size where that is enough; Pillow has the last word where that fails.
 """
 
@@ -30,6 +31,10 @@ Colour = tuple[int, int, int]
 # pixels, the end; and whatever has no place among pixels, where only a zero, restarts and filling follow a 0xFF.
 SOF, SOS, EOI = (b"\xc0", b"\xc1"), b"\xda", b"\xff\xd9"
 STRAY = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+FORMATS = [
+    *("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM"),  # which Pillow looks for without importing all the others
+    *("WEBP", "TIFF", "AVIF", "JPEG2000", "TGA", "ICO", "PCX", "QOI", "SGI", "PSD", "DDS"),
+]
 ORIENTATION = 0x0112  # EXIF's tag
 MODES = {1: "L", 3: "RGB"}  # Pillow's names of grey and colour, by channels
 MARGIN = 4  # rows below a part that its last row depends on, where colours are stored at half the height; and rounding
@@ -70,7 +75,7 @@ class Picture:
     def image(self) -> Image.Image:
         """The picture as Pillow has it."""
         with _pillow_errors():
-            return Image.open(io.BytesIO(self.data))
+            return Image.open(io.BytesIO(self.data), formats=FORMATS)
 
     def pixels(self, channels: int, background: Colour, shrink: int = 1) -> Tensor:
         """Return uint8 [C, H, W]; see :meth:`part`."""

@@ -234,3 +234,17 @@ def test_what_cannot_be_opened_is_named(name: str, message: str, tmp_path: Path)
     (tmp_path / "loop.png").symlink_to("loop.png")
     with pytest.raises(DataError, match=message):
         Picture.read(tmp_path / name)
+
+
+def test_postscript_is_no_picture_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would start Ghostscript, which runs the program that such a file is."""
+    path = saved(NOISE, tmp_path / "a.eps").rename(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    with pytest.raises(DataError, match="not a picture that Pillow knows"):
+        Picture.read(path).pixels(3, WHITE)
+
+
+@pytest.mark.parametrize("kind", ["bmp", "dds", "gif", "ico", "jp2", "pcx", "ppm", "qoi", "sgi", "tga", "tiff", "webp"])
+def test_kinds_of_pictures_that_are_read(kind: str, tmp_path: Path) -> None:
+    picture = NOISE.crop((0, 0, 16, 16))
+    assert Picture.read(saved(picture, tmp_path / f"a.{kind}")).pixels(3, WHITE).shape == (3, 16, 16)
