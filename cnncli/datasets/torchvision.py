@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from pydantic import Field
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
 from cnncli.datasets import FolderPath, Split, SplitName, first_of_each_class
 from cnncli.errors import DataError, MachineError
 from cnncli.registry import DATASETS
+from cnncli.text import one_line
 
 # fmt: off
 Name = Literal[
@@ -69,6 +71,9 @@ class Torchvision:
         if self.variant:
             images = images.transpose(2, 3)
             labels = labels - int(self.variant == "letters")
+        fits = images.dtype == torch.uint8 and images.shape == (len(labels), self.channels, *[self.image_size] * 2)
+        if not fits or not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise DataError(f"{self.root}: what lies there as {self.name} has images or labels that it has none of")
         return first_of_each_class(Split(images.contiguous(), labels), limit)
 
     def _read(self, split: SplitName) -> Any:
@@ -77,20 +82,29 @@ class Torchvision:
             wanted["split"] = self.variant
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True) if self.download else None
+            self._verify(split)
             return getattr(datasets, self.name)(self.root, download=self.download, **wanted)
         except ModuleNotFoundError as error:
             missing = error.name
             raise MachineError(f"{self.name} is read by {missing}, which is not here: pip install {missing}") from None
-        except (RuntimeError, OSError, ValueError, EOFError) as error:  # as torchvision and urllib raise
+        except Exception as error:  # whatever torchvision and urllib raise on a stranger's bytes
             files = "".join(f"\n  {Path(self.root, file)}" for file in files_of(self.name, self.variant))
             if self.download:
-                why = str(error).strip().splitlines()[-1]
+                why = one_line(str(error).strip())[-200:]
                 raise DataError(
                     f"{self.name} could not be downloaded ({why}); fetch these files in another way:{files}"
                 ) from None
             raise DataError(
-                f"{self.name} is absent or damaged; put these files there, or set data.download: true:{files}"
+                f"{self.name} is absent or damaged; put these files there, or train with data.download: true:{files}"
             ) from None
+
+    def _verify(self, split: SplitName) -> None:
+        """Raise ``ValueError`` where a packed file is not the published one; torchvision skips those of USPS."""
+        if self.name == "USPS":
+            _, file, checksum = datasets.USPS.split_list[split]
+            path = Path(self.root, file)
+            if path.exists() and not check_integrity(path, checksum):
+                raise ValueError(f"{path} is not what was published")
 
 
 def files_of(name: str, variant: str = "") -> list[str]:

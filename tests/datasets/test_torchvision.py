@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import pickle
+import tarfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision import datasets
+from torchvision.datasets import utils
 
 from cnncli.datasets.torchvision import Name, Torchvision, files_of
 from cnncli.errors import DataError
@@ -29,10 +31,11 @@ def idx(values: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:
     return bytes([0, 0, 8, values.ndim]) + b"".join(side.to_bytes(4, "big") for side in values.shape) + values.tobytes()
 
 
-def mnist_files(folder: Path, prefixes: tuple[str, str], packed: bool = False) -> None:
+def mnist_files(folder: Path, prefixes: tuple[str, str], packed: bool = False, first: int = 0) -> None:
+    """Write both splits; labels are counted from ``first``."""
     folder.mkdir(parents=True)
     for prefix, reverse in zip(prefixes, (1, -1), strict=True):
-        for kind, values in (("images-idx3", IMAGES), ("labels-idx1", LABELS)):
+        for kind, values in (("images-idx3", IMAGES), ("labels-idx1", LABELS + np.uint8(first))):
             content = idx(np.ascontiguousarray(values[::reverse]))
             name = f"{prefix}-{kind}-ubyte"
             path, content = (folder / f"{name}.gz", gzip.compress(content)) if packed else (folder / name, content)
@@ -51,10 +54,10 @@ def test_files_like_those_of_mnist(name: str, tmp_path: Path) -> None:
 
 
 def test_letters_are_upright_and_counted_from_0(tmp_path: Path) -> None:
-    mnist_files(tmp_path / "EMNIST" / "raw", ("emnist-letters-train", "emnist-letters-test"))
+    mnist_files(tmp_path / "EMNIST" / "raw", ("emnist-letters-train", "emnist-letters-test"), first=1)
     source = Torchvision("EMNIST/letters", str(tmp_path))
     np.testing.assert_array_equal(source.load("train").images[0, 0].numpy(), IMAGES[0].T)
-    assert source.load("train").labels.tolist()[0] == LABELS[0] - 1
+    assert source.load("train").labels.tolist() == LABELS.tolist()
     assert source.classes == tuple("abcdefghijklmnopqrstuvwxyz")
 
 
@@ -75,10 +78,11 @@ def test_cifar_is_read_with_its_class_names(tmp_path: Path, monkeypatch: pytest.
     assert source.load("train").images.shape == (20, 3, 32, 32)  # five files of four
 
 
-def test_usps_is_scaled_from_minus_one_to_one(tmp_path: Path) -> None:
+def test_usps_is_scaled_from_minus_one_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "3 " + " ".join(f"{i}:{v}" for i, v in enumerate(np.linspace(-1, 1, 256), start=1)) + "\n"
-    for name in ("usps.bz2", "usps.t.bz2"):
-        (tmp_path / name).write_bytes(bz2.compress(line.encode()))
+    content = bz2.compress(line.encode())
+    monkeypatch.setitem(datasets.USPS.split_list, "test", ["", "usps.t.bz2", hashlib.md5(content).hexdigest()])
+    (tmp_path / "usps.t.bz2").write_bytes(content)
     split = Torchvision("USPS", str(tmp_path)).load("test")
     assert (split.images.shape, split.labels.tolist()) == ((1, 1, 16, 16), [2])
     assert (split.images.min(), split.images.max()) == (0, 255)
@@ -88,7 +92,7 @@ def test_usps_is_scaled_from_minus_one_to_one(tmp_path: Path) -> None:
 def test_what_is_absent_is_named_file_by_file(name: Name, tmp_path: Path) -> None:
     if name == "SVHN":
         pytest.importorskip("scipy")
-    with pytest.raises(DataError, match=r"put these files there, or set data\.download: true:") as error:
+    with pytest.raises(DataError, match=r"put these files there, or train with data\.download: true:") as error:
         Torchvision(name, str(tmp_path)).load("train")
     base, _, variant = name.partition("/")
     assert all(f"\n  {tmp_path / file}" in str(error.value) for file in files_of(base, variant))
@@ -130,3 +134,36 @@ def test_a_download_that_fails_says_why_and_what_is_missing(tmp_path: Path, monk
     with pytest.raises(DataError, match=r"could not be downloaded \(.*refused.*\)") as error:
         Torchvision("KMNIST", str(tmp_path), download=True).load("train")
     assert f"{tmp_path}/KMNIST/raw/train-images-idx3-ubyte" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100", "EMNIST/letters", "KMNIST", "MNIST", "STL10", "SVHN", "USPS"])
+def test_an_archive_that_is_not_the_published_one_is_not_unpacked(
+    name: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even looked into, whatever a server sends in its place: a tar that leads outside."""
+    if name == "SVHN":
+        pytest.importorskip("scipy")
+
+    def send_another(url: str, path: str) -> None:
+        with tarfile.open(path, "w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("../../evil"))
+
+    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, **_: url)
+    monkeypatch.setattr(utils, "_urlretrieve", send_another)
+    with pytest.raises(DataError, match=r"could not be downloaded \(.*corrupted"):
+        Torchvision(name, str(tmp_path / "a" / "b" / "root"), download=True).load("train")
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_what_is_packed_but_not_the_published_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "usps.bz2").write_bytes(bz2.compress(b"1 1:0\n" * 10_000))
+    with pytest.raises(DataError, match="USPS is absent or damaged"):
+        Torchvision("USPS", str(tmp_path)).load("train")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\7\1", idx(IMAGES[:, :9]), idx(LABELS), idx(IMAGES[:2])])
+def test_files_that_hold_something_else_are_damaged(content: bytes, tmp_path: Path) -> None:
+    mnist_files(tmp_path / "MNIST" / "raw", ("train", "t10k"))
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(content)
+    with pytest.raises(DataError, match=r"is absent or damaged|images or labels that it has none of"):
+        Torchvision("MNIST", str(tmp_path)).load("train")
