@@ -1,5 +1,6 @@
 """Arrays of one's own."""
 
+import io
 import os
 import zipfile
 from collections import Counter
@@ -166,3 +167,51 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="train_images is damaged"):
         NpzArchive(str(path)).load("train")
+
+
+def declared(shape: tuple[int, ...], content: bytes) -> bytes:
+    """Return an array whose head speaks of a shape, whatever its content is."""
+    array = io.BytesIO()
+    np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return array.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        declared((10**12, 28, 28), b"\0" * 784),
+        declared((1, 28, 28), b"\0" * 783),
+        declared((1, 28, 28), b"\0" * 785),
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': ('a',), 'fortran_order': False, 'shape': (1, 1, 1)}".ljust(117)
+        + b"\n\0",
+        b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000,
+        b"\x93NUMPY\x02\x00\xff\xff\xff\x0f",
+        b"PK\3\4 an archive in the archive",
+    ],
+)
+def test_a_head_that_does_not_tell_the_truth_takes_no_memory(array: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train_images.npy", array)
+    with pytest.raises(DataError, match="the array train_images is damaged: "):
+        NpzArchive(str(path))
+
+
+def test_names_that_are_no_characters_are_refused(tmp_path: Path) -> None:
+    """NumPy keeps text as numbers, which may be above Unicode's last."""
+    names = np.array(["a"])
+    names.view(np.uint32)[0] = 0x110000
+    labels = np.zeros(1, np.int64)
+    np.savez(tmp_path / "a.npz", train_images=np.zeros((1, 2, 2), np.uint8), train_labels=labels, classes=names)
+    with pytest.raises(DataError, match="different names"):
+        NpzArchive(str(tmp_path / "a.npz"))
+
+
+def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = np.zeros((100, 100, 100), np.uint8), np.zeros(100, np.int64)
+    np.savez_compressed(tmp_path / "a.npz", train_images=images, train_labels=labels)
+    assert len(NpzArchive(str(tmp_path / "a.npz")).load("train")) == 100  # a megabyte harms no one
+    monkeypatch.setattr("cnncli.datasets.npz.BOMB_BYTES", 999_999)
+    with pytest.raises(DataError, match="train_images is more than 100 times as large as it is packed, which may be a"):
+        NpzArchive(str(tmp_path / "a.npz"))
