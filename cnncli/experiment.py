@@ -24,7 +24,7 @@ from cnncli.pipeline.reading import BrokenFile, list_broken
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
-from cnncli.runtime import Runtime, choose_runtime
+from cnncli.runtime import Runtime, choose_runtime, cores_a_rank
 from cnncli.settling import augment_of, settle, transforms_of
 from cnncli.splits import Splits
 from cnncli.text import one_line
@@ -85,6 +85,7 @@ class Experiment:
             config = validate(Document("the checkpoint's config", checkpoint.config))
         except ConfigError as error:
             raise CheckpointError(f"this cnncli does not understand {error}") from None
+        _disarm(config)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         wanted = config.runtime
         if device is None or device == wanted.device:
@@ -260,6 +261,14 @@ class Experiment:
             "other pictures are broken here than where the first process runs",
         )
         return split, len(images) - len(split)
+
+
+def _disarm(config: Config) -> None:
+    """Take from a stranger's config what would write to a folder it names, or start processes without end."""
+    if "download" in config.data.options:
+        setattr(config.data, "download", False)  # noqa: B010  # an option, which the class knows only at run time
+    asked, cores = config.data.workers, cores_a_rank()
+    config.data.workers = cores if asked == "auto" else min(asked, cores)
 
 
 def _splits_of(data: Path, config: Config) -> Splits:

@@ -230,3 +230,18 @@ def test_alexnet_is_the_papers() -> None:
     assert (config.schedule.name, config.schedule.options["gamma"]) == ("step", 0.1)
     assert 90 // config.schedule.options["every_epochs"] == 3  # reductions
     assert config.model.options.items() >= {"groups": 2, "lrn": True, "init": "paper"}.items()
+
+
+def test_a_strangers_config_starts_no_download_and_no_more_workers_than_cores(
+    folder_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoints.load(trained(prepared(folder_config), tmp_path / "runs").last)
+    root = tmp_path / "elsewhere"
+    checkpoint.config["data"] |= {"name": "torchvision", "dataset": "KMNIST", "root": str(root), "download": True}
+    checkpoint.config["data"]["workers"] = 256
+    monkeypatch.setattr("cnncli.experiment.cores_a_rank", lambda: 3)
+    experiment = Experiment.of_checkpoint(checkpoint)
+    assert (experiment.config.data.options["download"], experiment.workers) == (False, 3)
+    with pytest.raises(DataError, match="KMNIST is absent or damaged; put these files there"):
+        experiment.eval_loader("test")
+    assert not root.exists()
