@@ -1,7 +1,7 @@
 """What the fields of a checkpoint have to be, whoever wrote it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +21,15 @@ def check_contents(plain: dict[str, Any]) -> None:
             Preprocess.from_dict(plain["preprocess"])
     except ValueError as error:
         raise CheckpointError(f"its preprocess is not to be used: {error}") from None
+
+
+def check_optimizer_state(state: dict[int, dict[str, Any]], parameters: Sequence[Tensor]) -> None:
+    """Raise ``ValueError`` unless what is kept of each parameter has its shape: fused kernels take that for granted."""
+    for number, values in state.items():
+        for name, value in values.items():
+            wanted = () if name == "step" else parameters[number].shape
+            if isinstance(value, Tensor) and value.shape != wanted:
+                raise ValueError(f"{name} of parameter {number} is {list(value.shape)}, not {list(wanted)}")
 
 
 def _is_name(value: Any) -> bool:

@@ -20,7 +20,7 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.config.schema import Config
 from cnncli.display import counted
-from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
+from cnncli.errors import Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
@@ -106,10 +106,7 @@ class Session:
 
     def _resume(self, state: TrainState, resumed: Checkpoint, changes: Changes) -> None:
         """Take the state back from where the run was stopped, drop what was noted after that, and note the changes."""
-        try:
-            state.load_state_dict(without_foreign_state(resumed.state, changes))
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{self.run.last} does not fit the changed config: {error}") from None
+        state.load_state_dict(without_foreign_state(resumed.state, changes))
         if (state.epoch, state.steps) != self.runtime.from_main(lambda: (state.epoch, state.steps)):
             raise MachineError(f"{self.run.last} is not the same file here as for the first process")
         self.history = list(resumed.history)

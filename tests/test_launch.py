@@ -89,7 +89,7 @@ def test_weights_of_another_network_fit_no_change(
     run = Run(tmp_path / "mine")
     launch.train(load_config(tiny_config), run, Silent())
     changed = load_config(run.config, ["model={name: testnet}"])
-    with pytest.raises(CheckpointError, match=r"last\.pt does not fit the changed config: "):
+    with pytest.raises(CheckpointError, match="the checkpoint's state does not fit this run: "):
         launch.train(changed, run, Silent(), allow_changes=True)
 
 

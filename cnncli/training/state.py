@@ -11,7 +11,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cnncli.errors import DivergedError
+from cnncli.contents import check_optimizer_state
+from cnncli.errors import CheckpointError, DivergedError
 from cnncli.pipeline import Batch
 from cnncli.runtime import Runtime
 from cnncli.training.losses import weight_of
@@ -170,26 +171,38 @@ class TrainState:
         """Take back what :meth:`state_dict` returned; what is ``None`` in it begins anew.
 
         Momentum and the like stay those of this optimizer. With another number of ranks than before each draws anew,
-        and the first has the sums of all.
+        and the first has the sums of all. Raises ``CheckpointError`` where it was of another run, or of none.
         """
+        try:
+            self._take_back(state)
+        except Exception as error:  # whatever a stranger's shapes and kinds lead to
+            raise CheckpointError(f"the checkpoint's state does not fit this run: {error}") from None
+
+    def _take_back(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
         if state["optimizer"] is not None:
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            check_optimizer_state(state["optimizer"]["state"], parameters)
             groups = zip(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"], strict=True)
-            kept = [{**group, "lr": before["lr"]} for group, before in groups]
-            self.optimizer.load_state_dict({**state["optimizer"], "param_groups": kept})
+            kept = [{**group, "lr": float(before["lr"])} for group, before in groups]
+            self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": kept})
         if state["schedule"] is not None:
             self.schedule.load_state_dict(state["schedule"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         for name in PROGRESS:
-            setattr(self, name, state["progress"][name])
-        ranks, runtime = state["ranks"], self.runtime
-        is_same_number = len(ranks) == runtime.world_size
-        if is_same_number:
-            runtime.set_random_state(ranks[runtime.rank]["random"])
-        self.meter = Meter(runtime)
-        for rank in ranks[runtime.rank : runtime.rank + 1] if is_same_number else ranks if runtime.is_main else []:
-            self.meter.add(rank["meter"])
+            kind = type(getattr(self, name))
+            setattr(self, name, kind(state["progress"][name]))
+        self._take_back_ranks(state["ranks"])
         self.tick(counts=False)
+
+    def _take_back_ranks(self, ranks: list[dict[str, Any]]) -> None:
+        runtime, mine = self.runtime, ranks if self.runtime.is_main else []
+        if len(ranks) == runtime.world_size:
+            mine = [ranks[runtime.rank]]
+            runtime.set_random_state(mine[0]["random"])
+        self.meter = Meter(runtime)
+        for rank in mine:
+            self.meter.add(rank["meter"])
