@@ -178,7 +178,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         for line in path.read_text().splitlines():
             try:
                 rows.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
     return rows
 

@@ -9,6 +9,7 @@ from cnncli import files
 from cnncli.errors import ConfigError
 from cnncli.text import one_line
 
+MAX_EPOCHS = 1_000_000  # as many as a config may ask for
 History = Sequence[Mapping[str, Any]]
 
 # Okabe and Ito's colours, told apart by all kinds of sight.
@@ -21,6 +22,9 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    for name, history in runs.items():
+        if not all(map(_is_epoch, history)):
+            raise ConfigError(f"{one_line(name)}: its history.jsonl is not what a run writes; leave that run out")
     figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
@@ -41,6 +45,17 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
     with warnings.catch_warnings(), files.whole(path) as file:
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
         figure.savefig(file, format="png", metadata={"Software": "cnncli"})
+
+
+def _is_epoch(row: Any) -> bool:
+    """Whether a row, which may be read from a file of anybody, has the numbers that are drawn."""
+    if not isinstance(row, dict) or type(row.get("epoch")) is not int or not 0 <= row["epoch"] <= MAX_EPOCHS:
+        return False
+    scores = [row[split] for split in STYLES if row.get(split)]
+    return all(
+        isinstance(score, dict) and all(type(score.get(measure)) is float for measure in ("loss", "accuracy"))
+        for score in scores
+    )
 
 
 def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float, colour: str) -> None:

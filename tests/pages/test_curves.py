@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cnncli.errors import ConfigError
 from cnncli.pages.curves import draw_curves
 
 
@@ -70,3 +71,16 @@ def test_a_legend_names_every_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ["train 75.00 %  _x", r"train 83.33 %  y\$1\$", "val 75.00 %  _x", r"test 83.33 %  y\$1\$"],
         ["train 75.00 %"],
     ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *([1], None, {}, {"epoch": "1"}, {"epoch": 10**9}, {"epoch": -1}, {"epoch": 1.5}, {"epoch": 1, "train": 5}),
+        *({"epoch": 1, "train": {"loss": 1.0}}, {"epoch": 1, "val": {"loss": "$x$", "accuracy": 1}}),
+    ],
+)
+def test_a_history_that_no_run_wrote_is_named(row: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^run\\n: its history.jsonl is not what a run writes"):
+        draw_curves({"run\n": [*history(1, "train"), row]}, tmp_path / "curves.png")
+    assert not any(tmp_path.iterdir())
