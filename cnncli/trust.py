@@ -26,7 +26,7 @@ ITEM_BYTES = {
     **{"torch HalfStorage": 2, "torch BFloat16Storage": 2, "torch IntStorage": 4, "torch FloatStorage": 4},
     **{"torch LongStorage": 8, "torch DoubleStorage": 8},
 }
-NUM_STEPS, BYTES_A_STEP = 1_000_000, 5  # steps of a pickle, and one more for so many bytes: names take no fewer
+NUM_STEPS, BYTES_A_STEP = 500_000, 5  # steps of a pickle, and one more for so many bytes: names take no fewer
 MAX_DEPTH = 50
 
 
