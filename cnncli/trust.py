@@ -105,11 +105,14 @@ class Outliner:
 
     def follow(self, pickle: bytes, steps: int) -> Any:
         """Return what a pickle makes in at most so many steps; ``CheckpointError`` where it goes astray."""
-        for step, (opcode, argument, _) in enumerate(genops(pickle)):
-            if step == steps:
-                raise CheckpointError("its pickle takes more steps than its size accounts for")
-            self._take(opcode.name, argument)
-        return self.stack.pop()
+        try:
+            for step, (opcode, argument, _) in enumerate(genops(pickle)):
+                if step == steps:
+                    raise CheckpointError("its pickle takes more steps than its size accounts for")
+                self._take(opcode.name, argument)
+            return self.stack.pop()
+        except (ValueError, TypeError, LookupError, AttributeError):  # of steps that do not follow from those before
+            raise CheckpointError("not a checkpoint of cnncli: its pickle is none that torch writes") from None
 
     def _take(self, step: str, argument: Any) -> None:
         stack = self.stack
@@ -148,7 +151,9 @@ class Outliner:
                 stack[-1] = _called(stack[-1], given) if step == "REDUCE" else _with_metadata(stack[-1], given)
             case "BINPERSID":
                 stack[-1] = self._storage(*stack[-1])
-            case "PROTO" | "STOP":
+            case "STOP":
+                pass
+            case "PROTO" if argument == 2:
                 pass
             case _:
                 raise CheckpointError(f"its pickle holds {step}, which no checkpoint needs")

@@ -103,7 +103,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "os.system in a sealed one": (lambda: checkpoint(model=RUN), f"its pickle names posix system, {NO_NEED}"),
     "eval": (lambda: saved(Calls(eval, "open('ran', 'w')")), f"its pickle names __builtin__ eval, {NO_NEED}"),
     "subprocess": (lambda: archived(b"csubprocess\nPopen\n(X\4\0\0\0truetR."), f"names subprocess Popen, {NO_NEED}"),
-    "an attribute of an attribute": (lambda: archived(b"\x80\x04\x8c\2os\x8c\6system\x93."), "holds SHORT_BINUNICODE"),
+    "an attribute of an attribute": (lambda: archived(b"\x80\x02\x8c\2os\x8c\6system\x93."), "holds SHORT_BINUNICODE"),
     "an extension of the registry": (lambda: archived(b"\x82\1."), f"its pickle holds EXT1, {NO_NEED}"),
     "ten gigabytes of zeros": (lambda: saved(Calls(bytearray, 10**10)), "its pickle names __builtin__ bytearray"),
     "a dict copied over and over": (
@@ -115,7 +115,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: archived(b"\x80\x02" + b"}" * 3_000_000),
         "more steps than its size accounts for",
     ),
-    "a pickle without an end": (lambda: archived(b"\x80\x02}"), "not a checkpoint of cnncli: pickle exhausted"),
+    "a pickle without an end": (lambda: archived(b"\x80\x02}"), "its pickle is none that torch writes"),
     "2**60 values that are one": (unfolding, "its values unfold into too many, or hold themselves"),
     "a dict that holds itself": (endless, "its values unfold into too many, or hold themselves"),
     "more numbers than its record": (
