@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from cnncli.text import visible, visible_json
+from cnncli.text import counted, visible, visible_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,11 +23,6 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number with its noun: 1 epoch, 2 epochs."""
-    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def console(stderr: bool = False) -> Console:

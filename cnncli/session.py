@@ -19,7 +19,6 @@ from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.config.schema import Config
-from cnncli.display import counted
 from cnncli.errors import Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
 from cnncli.pages.curves import draw_curves
@@ -28,6 +27,7 @@ from cnncli.pipeline.loader import Loader
 from cnncli.resuming import Changes, changes_of, data_changes_of, without_foreign_state
 from cnncli.run import Run
 from cnncli.signals import Signals
+from cnncli.text import counted
 from cnncli.training.loop import EpochRecord, StepRecord, Watch, fit
 from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState

@@ -26,3 +26,8 @@ def visible_json(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun: 1 epoch, 2 epochs."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cnncli.checkpoint import FORMAT
 from cnncli.models.lenet5 import LeNet5
 from tests.hostile import Calls, archived, pickled, png, sealed, tensor
 from tests.jail import RAN, Done, Jail
@@ -51,7 +52,7 @@ def refused(jail: Jail, folder: Path, *arguments: str) -> Done:
 def checkpoint(**changes: Any) -> bytes:
     """Return a sealed checkpoint that would be good but for its changes."""
     plain = {
-        "cnncli": 1,
+        "cnncli": FORMAT,
         "model": "lenet5",
         "options": {"num_classes": 2, "in_channels": 1, "image_size": 28},
         "weights": WEIGHTS,
@@ -77,18 +78,18 @@ def unfolding() -> bytes:
     value: Any = []
     for _ in range(60):
         value = [value, value]
-    return saved({"cnncli": 1, "value": value})
+    return saved({"cnncli": FORMAT, "value": value})
 
 
 def endless() -> bytes:
-    value: dict[str, Any] = {"cnncli": 1}
+    value: dict[str, Any] = {"cnncli": FORMAT}
     value["value"] = [value]
     return saved(value)
 
 
 def two_lists() -> bytes:
     """Return an archive of which one reader sees a second list of records, and another the first."""
-    whole = saved({"cnncli": 1})[:-71]
+    whole = saved({"cnncli": FORMAT})[:-71]
     return sealed(b"PK\5\6" + whole)
 
 
@@ -119,19 +120,19 @@ CHECKPOINTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "2**60 values that are one": (unfolding, "its values unfold into too many, or hold themselves"),
     "a dict that holds itself": (endless, "its values unfold into too many, or hold themselves"),
     "more numbers than its record": (
-        lambda: archived(pickled({"cnncli": 1, "a": tensor((10**9,), (1,), 10**9)})),
+        lambda: archived(pickled({"cnncli": FORMAT, "a": tensor((10**9,), (1,), 10**9)})),
         "record 0 holds 64 bytes, not the 1,000,000,000 numbers it claims",
     ),
     "a huge shape": (
-        lambda: archived(pickled({"cnncli": 1, "a": tensor((10**6, 10**6), (10**6, 1), 16)})),
+        lambda: archived(pickled({"cnncli": FORMAT, "a": tensor((10**6, 10**6), (10**6, 1), 16)})),
         "a tensor of shape [1000000, 1000000], of which 16 numbers are stored",
     ),
     "a billion numbers that are one": (
-        lambda: archived(pickled({"cnncli": 1, "a": tensor((10**12,), (0,), 16)})),
+        lambda: archived(pickled({"cnncli": FORMAT, "a": tensor((10**12,), (0,), 16)})),
         "a tensor of shape [1000000000000], of which 16 numbers are stored",
     ),
     "a negative shape": (
-        lambda: archived(pickled({"cnncli": 1, "a": tensor((-4, -4), (1, 1), 16)})),
+        lambda: archived(pickled({"cnncli": FORMAT, "a": tensor((-4, -4), (1, 1), 16)})),
         "a tensor of shape [-4, -4], of which 16 numbers are stored",
     ),
     "an archive in an archive": (
@@ -142,7 +143,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a record of another drive": (lambda: archived(b"}.", **{"C:\\evil": b"x"}), r"its archive holds C:\evil"),
     "a record that clears the screen": (lambda: archived(b"}.", **{"\x1b[2J\n": b""}), r"its archive holds \x1b[2J\n"),
     "records that are compressed": (
-        lambda: archived(pickled({"cnncli": 1}), zipfile.ZIP_DEFLATED, **{"a/data/1": bytes(10**8)}),
+        lambda: archived(pickled({"cnncli": FORMAT}), zipfile.ZIP_DEFLATED, **{"a/data/1": bytes(10**8)}),
         "its records are compressed, which may be a decompression bomb",
     ),
     "an archive with two ends": (two_lists, "its archive does not end as torch writes it"),
@@ -202,12 +203,12 @@ def test_a_hostile_checkpoint_is_refused(name: str, jail: Jail, tmp_path: Path) 
 def test_what_the_others_differ_from_is_good(jail: Jail, tmp_path: Path) -> None:
     """So that none of them is refused for another reason than its own."""
     (tmp_path / "good.pt").write_bytes(checkpoint())
-    (tmp_path / "also_good.pt").write_bytes(archived(pickled({"cnncli": 2})))
+    (tmp_path / "also_good.pt").write_bytes(archived(pickled({"cnncli": FORMAT + 1})))
     np.savez(tmp_path / "images.npz", test_images=IMAGES, test_labels=LABELS, classes=np.array(["cat", "dog"]))
     done = jail.run(tmp_path, "eval", "good.pt")
     assert (done.exit_code, done.err) == (0, "")
     assert "(4 images, good.pt)" in done.out
-    assert "format 2, this cnncli reads 1" in jail.run(tmp_path, "eval", "also_good.pt").err
+    assert f"format {FORMAT + 1}, but this cnncli reads {FORMAT}" in jail.run(tmp_path, "eval", "also_good.pt").err
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def test_checkpoints_of_every_optimizer_are_read(optimizer: str, schedule: str, 
     batch = next(iter(loader.epoch(0)))
     state.backward(state.criterion(state.model(batch.images), batch.targets), 1.0)
     state.step()
-    checkpoints.save(experiment.checkpoint(state), tmp_path / "a.pt")
+    history = [{"epoch": 1, "lr": 0.1, "train": {"loss": float("inf"), "accuracy": 0.5}, "val": None}]
+    checkpoints.save(experiment.checkpoint(state, history), tmp_path / "a.pt")
     loaded = checkpoints.load(tmp_path / "a.pt")
     again = experiment.build_state(loader)
     again.load_state_dict(loaded.state)

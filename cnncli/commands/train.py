@@ -85,7 +85,7 @@ def _asked(
 
 
 def _summary(result: dict[str, Any]) -> str:
-    from cnncli.display import counted
+    from cnncli.text import counted
 
     lines = []
     if best := result["best"]:
