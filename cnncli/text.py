@@ -1,4 +1,4 @@
-"""Text that strangers wrote, such as names of files and classes, made harmless to look at."""
+"""Words in messages: what strangers wrote, such as names of files, made harmless to look at; numbers with nouns."""
 
 import re
 
