@@ -66,7 +66,10 @@ class Experiment:
             splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, held_out)
         if resumed is not None and list(splits.classes) != resumed.classes:
             were, are = (", ".join(classes[:20]) for classes in (resumed.classes, splits.classes))
-            raise CheckpointError(f"the run was trained on classes {were}, but there are now {are}, in this order")
+            raise CheckpointError(
+                f"the run was trained on classes {were}, but there are now {are}, in this order;"
+                " bring them back, or start a new run"
+            )
         return cls(config, splits, settle(config, splits, runtime), runtime, note)
 
     @classmethod

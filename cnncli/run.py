@@ -88,7 +88,10 @@ class Run:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     file.seek(0)
-                    raise RunBusyError(f"{self.path} is in use by process {file.read() or '?'}") from None
+                    raise RunBusyError(
+                        f"{self.path} is in use by process {file.read() or '?'};"
+                        " wait for its end, or train under another --name"
+                    ) from None
             file.truncate(0)
             file.write(f"{os.getpid()} on {socket.gethostname()}")
             file.flush()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -194,9 +195,16 @@ class Session:
         if loader is None:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
-        checkpoint = self.runtime.from_main(lambda: checkpoints.load(path))
+        checkpoint = self.runtime.from_main(partial(self._reported, path))
         metrics = self.experiment.score(checkpoint, loader, pause=pause)
         return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
+
+    def _reported(self, path: Path) -> Checkpoint:
+        try:
+            return checkpoints.load(path)
+        except CheckpointError as error:
+            last = shlex.quote(str(self.run.last))
+            raise CheckpointError(f"{error}; training is done: score its last epoch with: cnn eval {last}") from None
 
     def _stopped(self, state: TrainState, number: int) -> Interrupted | Terminated:
         if self.history:

@@ -105,5 +105,5 @@ def _wake(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    problem = "before the first step; nothing was kept"
+    problem = "before the first step; nothing was changed"
     raise Interrupted(f"interrupted {problem}") if number == signal.SIGINT else Terminated(f"terminated {problem}")
