@@ -23,6 +23,7 @@ from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.reading import BrokenFile, list_broken
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.pipeline.streaming import StreamingLoader
+from cnncli.pipeline.workers import minding_workers
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from cnncli.runtime import Runtime, choose_runtime, cores_a_rank
 from cnncli.settling import augment_of, settle, transforms_of
@@ -194,9 +195,13 @@ class Experiment:
 
     @contextmanager
     def listing_broken(self, *names: SplitName) -> Iterator[None]:
-        """Where a picture turns out broken inside the context, raise a ``DataError`` that lists all such of splits."""
+        """Where a picture turns out broken inside the context, raise a ``DataError`` that lists all such of splits.
+
+        A worker that dies is a ``MachineError``.
+        """
         try:
-            yield
+            with minding_workers():
+                yield
         except BrokenFile as error:
             splits = [images for name in names if (images := self.splits.load(name)) is not None]
             found = [text for images in splits for text in list_broken(images, self.preprocess, self.workers)]

@@ -1,11 +1,14 @@
 """Worker processes: they read ahead of the loop."""
 
 import atexit
+import errno
+import os
 import re
 import signal
 from collections.abc import Iterable, Iterator
-from multiprocessing import active_children
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from multiprocessing import active_children, queues
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from cnncli.errors import MachineError
 from cnncli.signals import SAVE, STOPS, die_with_parent
 
+FEWER = "try fewer with --set data.workers=1, or 0 for none"
+NO_ROOM = f"Bus error|exit code {errno.ENOSPC}\\."  # in a worker's shared memory: of the kernel, and of ours
 T = TypeVar("T")
 
 
@@ -31,16 +36,31 @@ def by_workers(dataset: Dataset[T], wanted: Iterable[Any], workers: int, pin: bo
         worker_init_fn=_leave_signals_to_the_loop,
         generator=torch.Generator(),  # or it draws from that of the network's dropout
     )
+    with minding_workers():
+        yield from _started(loader)
+
+
+@contextmanager
+def minding_workers() -> Iterator[None]:
+    """Turn the death of a worker into a ``MachineError``: torch raises it wherever the loop is at that moment."""
     try:
-        yield from loader
+        yield
     except RuntimeError as error:
-        text = str(error)
+        text = str(error.__cause__ if isinstance(error.__cause__, RuntimeError) else error)  # the former says more
         if not re.search("exited unexpectedly|killed by signal", text):
             raise  # an error of ours, which a worker met
-        cause = "its shared memory (/dev/shm) is full" if "Bus error" in text else text.partition("\n")[0]
-        raise MachineError(
-            f"a process that reads images died: {cause}; try fewer with --set data.workers=1, or 0 for none"
-        ) from error
+        first_line = text.partition("\n")[0].rstrip(". ")
+        cause = "its shared memory (/dev/shm) is full" if re.search(NO_ROOM, text) else first_line
+        raise MachineError(f"a process that reads images died: {cause}; {FEWER}") from error
+
+
+def _started(loader: "DataLoader[T]") -> Iterator[T]:
+    """Start the workers."""
+    try:
+        return iter(loader)
+    except OSError as error:
+        where = " in shared memory (/dev/shm)" if error.errno == errno.ENOSPC else ""
+        raise MachineError(f"cannot start processes that read images: {error.strerror}{where}; {FEWER}") from error
 
 
 def _as_it_is(read: Any) -> Any:
@@ -66,3 +86,9 @@ def _leave_signals_to_the_loop(worker: int) -> None:
     for number in (*STOPS, *([SAVE] if SAVE is not None else [])):
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
+    queues.Queue._on_queue_feeder_error = staticmethod(_leave_unsent)  # type: ignore[attr-defined]
+
+
+def _leave_unsent(error: Exception, read: Any) -> NoReturn:
+    """End a worker that cannot hand over what it read, for which the loop would wait for ever."""
+    os._exit(errno.ENOSPC if os.strerror(errno.ENOSPC) in str(error) else 1)

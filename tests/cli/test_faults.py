@@ -412,6 +412,33 @@ def test_a_lock_does_not_outlive_a_process_that_had_workers(pictures: Stage) -> 
     assert "resumed after 1 epoch" in pictures.finish()
 
 
+def test_a_worker_that_is_killed(pictures: Stage) -> None:
+    """Torch raises that in the loop, wherever that is; here inside a step."""
+    slow = when(STEP, 3, "time.sleep(60)")
+    dies = when(READ, 3, "(time.sleep(1), os.kill(os.getpid(), signal.SIGKILL))")
+    message = pictures.failed(5, *RESUME, before=slow + dies)
+    assert re.search(
+        r"a process that reads images died: .* signal: Killed; try fewer with --set data\.workers=1", message
+    )
+    pictures.finish()
+
+
+@pytest.mark.usefixtures("mounting")
+@pytest.mark.parametrize(
+    ("kilobytes", "message"),
+    [
+        (4, "cannot start processes that read images: No space left on device in shared memory (/dev/shm); try fewer"),
+        (60, "a process that reads images died: its shared memory (/dev/shm) is full; try fewer with --set data.work"),
+    ],
+    ids=["locks", "images"],
+)
+def test_shared_memory_that_is_full(kilobytes: int, message: str, pictures: Stage) -> None:
+    """Of which the locks of two workers take 40 kB, and each batch 48."""
+    mount = f"['mount', '-t', 'tmpfs', '-o', 'size={kilobytes}k', 'none', '/dev/shm']"
+    assert message in pictures.failed(5, *RESUME, before=f"{OWN_MOUNTS}subprocess.run({mount}, check=True)")
+    pictures.finish("--set", "data.workers=0")
+
+
 def test_a_device_without_memory(begun: Stage, whole: str) -> None:
     """As CUDA says it."""
     fail = "def fail(): import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')\n"
