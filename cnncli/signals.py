@@ -17,6 +17,7 @@ from cnncli.errors import Interrupted, Terminated
 SAVE: int | None = getattr(signal, "SIGUSR1", None)
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
 STOPS = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
+ALL = [*STOPS, *([SAVE] if SAVE is not None else [])]
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -34,7 +35,7 @@ class Signals:
     @contextmanager
     def heard(self) -> Iterator[None]:
         """Note signals inside the context; only a Ctrl-C after the first ends the process."""
-        numbers = [*_not_ignored(STOPS), *([SAVE] if SAVE is not None else [])]
+        numbers = _not_ignored(ALL)
         before = {number: signal.signal(number, _wake) for number in numbers}
         inside, outside = socket.socketpair()
         inside.setblocking(False)
@@ -75,6 +76,28 @@ def ending() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Have signals wait for the end of the context; to a process that is forked in it, until it can :func:`ignore`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, which forks none
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore() -> None:
+    """Ignore in a process that was started what is asked of the one that started it."""
+    signal.set_wakeup_fd(-1)  # it is the parent's
+    for number in ALL:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL)
 
 
 def leave(message: str) -> NoReturn:

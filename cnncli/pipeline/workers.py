@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cnncli.errors import MachineError
-from cnncli.signals import SAVE, STOPS, die_with_parent
+from cnncli.signals import die_with_parent, held_back, ignore
 
 FEWER = "try fewer with --set data.workers=1, or 0 for none"
 NO_ROOM = f"Bus error|exit code {errno.ENOSPC}\\."  # in a worker's shared memory: of the kernel, and of ours
@@ -55,9 +55,10 @@ def minding_workers() -> Iterator[None]:
 
 
 def _started(loader: "DataLoader[T]") -> Iterator[T]:
-    """Start the workers."""
+    """Start the workers. They begin without the handlers of signals that their parent has, or each would act on one."""
     try:
-        return iter(loader)
+        with held_back():
+            return iter(loader)
     except OSError as error:
         where = " in shared memory (/dev/shm)" if error.errno == errno.ENOSPC else ""
         raise MachineError(f"cannot start processes that read images: {error.strerror}{where}; {FEWER}") from error
@@ -82,9 +83,7 @@ def _leave_signals_to_the_loop(worker: int) -> None:
 
     A forked worker holds the run's lock open with its parent, so it must not outlive it, however that ends.
     """
-    signal.set_wakeup_fd(-1)  # it is the parent's
-    for number in (*STOPS, *([SAVE] if SAVE is not None else [])):
-        signal.signal(number, signal.SIG_IGN)
+    ignore()
     die_with_parent()
     queues.Queue._on_queue_feeder_error = staticmethod(_leave_unsent)  # type: ignore[attr-defined]
 

@@ -509,3 +509,14 @@ def test_stopped_while_images_are_loaded(name: str, exit_code: int, message: str
     shutil.rmtree(begun.run.path)
     assert begun.failed(exit_code, *RESUME, before=before) == said
     assert not list((begun.folder / "runs").iterdir())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_while_a_cache_is_decoded(workers: int, pictures: Stage) -> None:
+    """A terminal sends it to all processes; of two workers one may be about to begin."""
+    before = "os.environ['CNN_CACHE'] = 'cache'\n" + when(READ, 1, "os.killpg(0, signal.SIGINT)")
+    words = ("--set", f"data.workers={workers}", "--set", "data.cache=disk")
+    message = pictures.failed(130, *RESUME, *words, before=before)
+    assert message == "error: interrupted before the first step; nothing was changed\n"
+    assert not list((pictures.folder / "runs").iterdir())
+    assert not list((pictures.folder / "cache").iterdir())
