@@ -32,6 +32,10 @@ MARK = b"sha256:"
 COMMENT_BYTES = len(MARK) + 64
 
 
+class OtherFormat(CheckpointError):
+    """A checkpoint that is whole, but of another version of cnncli."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a file holds: a network with all that is needed to use it, and what is needed to train on."""
@@ -171,7 +175,7 @@ def load(path: str | Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except Exception as error:  # sealed, yet unreadable: whoever made it did not mean well, or not for us
         raise CheckpointError(f"{path}: not a checkpoint of cnncli: {one_line(str(error))[:200]}") from None
 
@@ -181,9 +185,7 @@ def _checked(plain: Any) -> Checkpoint:
     if not isinstance(plain, dict) or type(plain.get("cnncli")) is not int:
         raise CheckpointError("not a checkpoint of cnncli")
     if plain["cnncli"] != FORMAT:
-        raise CheckpointError(
-            f"format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it"
-        )
+        raise OtherFormat(f"format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it")
     check_contents(plain)
     try:
         return Checkpoint(**{field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain})
@@ -199,10 +201,12 @@ def _shape(weights: Tensor | None) -> str:
 def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     """Read ``path``, or with a warning the generation before it where that one is damaged or missing.
 
-    Raises ``CheckpointError`` if neither can be read.
+    Raises ``CheckpointError`` if neither can be read, or the newest is of another version.
     """
     try:
         return load(path)
+    except OtherFormat:
+        raise
     except CheckpointError as error:
         problem = error
     try:

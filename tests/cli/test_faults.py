@@ -338,6 +338,17 @@ def test_the_best_checkpoint_is_damaged_at_the_end(begun: Stage) -> None:
     assert begun.cnn(*command[1].split())[0] == 0
 
 
+def test_a_checkpoint_of_a_newer_version(begun: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not damaged, so the one before, which could be read, must not take its place."""
+    checkpoint = checkpoints.load(begun.run.last)
+    with monkeypatch.context() as newer:
+        newer.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
+        checkpoints.save(checkpoint, begun.run.last)
+    said = f"last.pt: format {checkpoints.FORMAT + 1}, but this cnncli reads {checkpoints.FORMAT}; use the version"
+    for command in (("eval", "runs/run/checkpoints/last.pt"), RESUME, ("train", "--resume", "runs/run")):
+        assert said in begun.refused(4, *command)
+
+
 def test_going_on_where_nothing_was_begun(fresh: Stage) -> None:
     assert "runs/run is no run directory" in fresh.refused(4, "train", "--resume", "runs/run")
 
