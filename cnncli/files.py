@@ -16,15 +16,27 @@ def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> I
     """
     aside = _aside(path)
     try:
-        with aside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        check(aside)
-        aside.replace(path)
-        _sync(path.parent)
+        with naming(path):
+            with aside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            check(aside)
+            aside.replace(path)
+            _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have what goes wrong name ``path``: of a full disk the system names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def link(source: Path, target: Path) -> None:

@@ -165,7 +165,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a", newline="") as file:
+    with files.naming(path), path.open("a", newline="") as file:
         file.write(text)
 
 

@@ -407,6 +407,31 @@ def test_an_output_that_may_only_be_read(begun: Stage) -> None:
     assert "runs/run/.lock: Read-only file system" in begun.refused(5, *RESUME, before=before)
 
 
+SMALL = "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=%dk', 'none', 'runs'], check=True)\n"
+FILL = "subprocess.run('head -c 2M /dev/zero > runs/ballast', shell=True, stderr=subprocess.DEVNULL)"
+
+
+@pytest.fixture
+def seen(fresh: Stage, mounting: None) -> Stage:
+    """Return how the folder looks to those who can mount something in it."""
+    (fresh.folder / "runs").mkdir()
+    return Stage(fresh.forks, Path(f"/proc/{fresh.forks.server.pid}/root", fresh.folder.relative_to("/")))
+
+
+def test_a_file_system_that_becomes_full(fresh: Stage, seen: Stage, whole: str) -> None:
+    message = fresh.failed(5, *RESUME, before=SMALL % 1000 + when(STEP, 30, FILL))
+    assert re.search(r"last\.pt: cannot write \d.* MB: .*, \d.* MB are missing; what was saved before is", message)
+    assert checkpoints.load(seen.run.last).state["progress"]["steps"] == 24
+    assert "runs/run/steps.jsonl: No space left on device" in fresh.failed(5, *RESUME)  # it cannot be cut
+    fresh.finish(before="os.remove('runs/ballast')")
+    assert seen.fingerprint == whole
+
+
+def test_a_file_system_without_room_for_the_first_checkpoint(fresh: Stage, seen: Stage) -> None:
+    assert re.match("error: runs/run/.*: No space left on device", fresh.failed(5, *RESUME, before=SMALL % 16))
+    assert not list((seen.folder / "runs").iterdir())
+
+
 def test_a_second_run_in_the_same_directory(begun: Stage, whole: str) -> None:
     process = begun.in_a_long_step()
     for command in (RESUME, ("train", "--resume", "runs/run")):
