@@ -7,6 +7,8 @@ import pkgutil
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -46,6 +48,8 @@ def options(
 
 def main() -> None:
     """Run a command; every error is one message on stderr and its exit code, a traceback only with ``--debug``."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # where whoever started it had closed it
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  # or the next file would be number 2
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # ⌊ and × are not in every encoding; a ? is better than no table
             is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"  # which lacks only a file name's odd bytes
@@ -72,5 +76,6 @@ def _fail(message: str, exit_code: int) -> None:
         traceback.print_exc()
     if os.environ.get("WORLD_SIZE", "1") != "1":  # several processes, each of which may have an error of its own
         message = f"[rank {os.environ.get('RANK')}] {message}"
-    print(visible(message), file=sys.stderr)
+    with suppress(OSError):  # where nobody reads it
+        print(visible(message), file=sys.stderr)
     sys.exit(exit_code)

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from rich.console import Console
 
@@ -18,17 +19,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Console(Console):
-    """A console that falls silent where nobody reads any more; Rich's own ends the process."""
+class _Lossy:
+    """A stream that loses what cannot be written: its reader or terminal may be gone, its disk full."""
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def console(stderr: bool = False) -> Console:
     """Return a console that never takes square brackets in names for markup; 100 columns where there is no terminal."""
-    stream = sys.stderr if stderr else sys.stdout  # None where the shell closed it
-    return _Console(stderr=stderr, markup=False, highlight=False, width=None if stream and stream.isatty() else 100)
+    stream: Any = _Lossy(sys.stderr) if stderr else sys.stdout
+    return Console(file=stream, markup=False, highlight=False, width=None if stream.isatty() else 100)
 
 
 class Display:

@@ -20,7 +20,7 @@ from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.config.schema import Config
-from cnncli.errors import Interrupted, MachineError, Terminated
+from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch

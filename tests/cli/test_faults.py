@@ -556,3 +556,35 @@ def test_ctrl_c_while_a_cache_is_decoded(workers: int, pictures: Stage) -> None:
     assert message == "error: interrupted before the first step; nothing was changed\n"
     assert not list((pictures.folder / "runs").iterdir())
     assert not list((pictures.folder / "cache").iterdir())
+
+
+# Streams
+
+STREAMS = {
+    "stdout has no reader": "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\nleave = sys.exit",
+    "stdout is closed": "os.close(1); sys.stdout = None",
+    "stderr has no reader": "read, write = os.pipe(); os.close(read); sys.stderr = open(write, 'w', 1)",
+    "stderr is closed": "os.close(2); sys.stderr = None",
+    "stderr is full": "sys.stderr = open('/dev/full', 'w', 1)",
+}
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_nobody_reads(how: str, fresh: Stage, whole: str) -> None:
+    if "/dev/full" in STREAMS[how] and not Path("/dev/full").exists():
+        pytest.skip("has no device that is full")
+    fresh.finish(before=STREAMS[how])
+    assert fresh.fingerprint == whole
+    if how.startswith("stderr"):  # an error is not said elsewhere, and stays what it is
+        assert fresh.cnn("eval", "missing.pt", before=STREAMS[how]) == (4, "")
+
+
+def test_nobody_reads_on(tiny_config: Path, tmp_path: Path) -> None:
+    """As in ``cnn train 2>&1 | head -n 1``."""
+    command = [sys.executable, "-m", "cnncli", "train", "-c", str(tiny_config)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"lenet5, ")
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0
+    assert checkpoints.load(tmp_path / "runs" / "tiny" / "checkpoints" / "last.pt").state["progress"]["epoch"] == 2
