@@ -54,7 +54,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # ⌊ and × are not in every encoding; a ? is better than no table
             is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"  # which lacks only a file name's odd bytes
             stream.reconfigure(errors="backslashreplace" if is_utf8 else "replace")
-    signal.signal(signal.SIGINT, _leave)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, _leave)
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="cnn")  # it goes anywhere
     except CnnError as error:

@@ -268,7 +268,7 @@ def _join(device: torch.device) -> torch.device:
             ) from None
         atexit.register(distributed.destroy_process_group)
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun starts ranks in sessions that a kill of its own misses
-            die_with_parent()
+            die_with_parent(os.getppid())
     return device
 
 

@@ -21,6 +21,10 @@ ALL = [*STOPS, *([SAVE] if SAVE is not None else [])]
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
+class _Stop(BaseException):
+    """A signal, raised wherever the process is; what catches errors there must not take it for one."""
+
+
 class Signals:
     """What was asked for: ``stop`` is the number of the signal that asked to stop or 0, ``save`` whether one asked to.
 
@@ -35,20 +39,20 @@ class Signals:
     @contextmanager
     def heard(self) -> Iterator[None]:
         """Note signals inside the context; only a Ctrl-C after the first ends the process."""
-        numbers = _not_ignored(ALL)
-        before = {number: signal.signal(number, _wake) for number in numbers}
         inside, outside = socket.socketpair()
         inside.setblocking(False)
-        woken_before = signal.set_wakeup_fd(inside.fileno(), warn_on_full_buffer=False)
         thread = threading.Thread(target=self._listen, args=(outside,), daemon=True)
         thread.start()
+        woken_before = signal.set_wakeup_fd(inside.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, _wake) for number in _not_ignored(ALL)}
         try:
             yield
         finally:
-            signal.set_wakeup_fd(woken_before)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            inside.send(b"\0")  # closing it would not do: workers that were forked meanwhile hold it too
+            signal.set_wakeup_fd(woken_before)
+            with suppress(OSError):
+                inside.send(b"\0")  # closing it would not do: workers that were forked meanwhile hold it too
             thread.join()
             inside.close()
 
@@ -64,15 +68,24 @@ class Signals:
             leave("interrupted again: left at once; what was saved before is whole")
         elif number in STOPS and not self.stop:
             self.stop = signal.SIGTERM if number == HANGUP else number
-            self.say("stopping after this step; Ctrl-C leaves at once")
+            with suppress(Exception):  # or the next signal would not be heard
+                self.say("stopping after this step; Ctrl-C leaves at once")
 
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """Raise ``Interrupted`` or ``Terminated`` inside the context when asked to stop: there is nothing to be saved."""
-    before = {number: signal.signal(number, _end) for number in _not_ignored(STOPS)}
+    """End the context with ``Interrupted`` or ``Terminated`` when asked to stop: there is nothing to be saved.
+
+    What asks to save is passed over.
+    """
+    before = {number: signal.signal(number, _wake if number == SAVE else _end) for number in _not_ignored(ALL)}
     try:
         yield
+    except _Stop as stop:
+        problem = "before the first step; nothing was changed"
+        if stop.args[0] == signal.SIGINT:
+            raise Interrupted(f"interrupted {problem}") from None
+        raise Terminated(f"terminated {problem}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -109,12 +122,11 @@ def leave(message: str) -> NoReturn:
     os._exit(130)
 
 
-def die_with_parent() -> None:
-    """Have Linux kill this process when the one that started it ends, however it ends; elsewhere do nothing."""
-    parent = os.getppid()
+def die_with_parent(parent: int) -> None:
+    """Have Linux kill this process when the ``parent`` that started it ends, however it ends; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended meanwhile
+        if os.getppid() != parent:  # it has ended
             os._exit(1)
 
 
@@ -128,5 +140,4 @@ def _wake(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    problem = "before the first step; nothing was changed"
-    raise Interrupted(f"interrupted {problem}") if number == signal.SIGINT else Terminated(f"terminated {problem}")
+    raise _Stop(number)

@@ -1,10 +1,13 @@
 """What is asked of a process by signals."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,16 @@ from cnncli.errors import Interrupted, Terminated
 from cnncli.signals import Signals, ending
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+@pytest.fixture(autouse=True)
+def not_ignored() -> Iterator[None]:
+    """Have the signals as they usually are, and not as nohup or the background of a script has them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def sent(number: int, signals: Signals, name: str) -> int:
@@ -114,9 +127,9 @@ ORPHANED = """
 import os, time
 from cnncli.signals import die_with_parent
 if not os.fork():
-    die_with_parent()
+    die_with_parent(os.getppid())
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    time.sleep(600)
     os._exit(0)
 time.sleep(60)
 """
@@ -129,6 +142,48 @@ def test_a_child_dies_with_its_parent() -> None:
         [sys.executable, "-c", ORPHANED], env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
-        int(parent.stdout.readline())
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)  # there it is
         parent.kill()
-        assert parent.stdout.read() == ""  # ends when the child, which holds it open too, has ended
+        ready, _, _ = select.select([parent.stdout], [], [], 60)  # ends when the child, which has it open too, does
+        assert ready
+        assert parent.stdout.read() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
+def test_a_child_whose_parent_is_gone_already_ends() -> None:
+    """Process 1, say, has taken its place."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from cnncli.signals import die_with_parent; die_with_parent(1)"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+    )
+    assert done.returncode == 1
+
+
+def test_a_display_that_fails_leaves_signals_heard() -> None:
+    def fail(text: str) -> None:
+        raise OSError(text)
+
+    signals = Signals(fail)
+    with signals.heard():
+        assert sent(signal.SIGTERM, signals, "stop")
+        assert sent(signal.SIGUSR1, signals, "save")
+
+
+def test_what_asks_to_save_before_there_is_something_ends_nothing() -> None:
+    with ending():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.01)
+
+
+def test_what_catches_errors_takes_no_signal_for_one() -> None:
+    def ask() -> None:
+        with ending():
+            with suppress(Exception):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            raise AssertionError("went on")
+
+    with pytest.raises(Terminated):
+        ask()

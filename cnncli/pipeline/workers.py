@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import active_children, queues
 from typing import Any, NoReturn, TypeVar
 
@@ -33,7 +34,7 @@ def by_workers(dataset: Dataset[T], wanted: Iterable[Any], workers: int, pin: bo
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin,
-        worker_init_fn=_leave_signals_to_the_loop,
+        worker_init_fn=partial(_leave_signals_to_the_loop, os.getpid()),
         generator=torch.Generator(),  # or it draws from that of the network's dropout
     )
     with minding_workers():
@@ -78,13 +79,13 @@ def _end_workers() -> None:
             worker.kill()
 
 
-def _leave_signals_to_the_loop(worker: int) -> None:
+def _leave_signals_to_the_loop(parent: int, worker: int) -> None:
     """Have signals reach the loop alone, which needs its workers until it stops.
 
     A forked worker holds the run's lock open with its parent, so it must not outlive it, however that ends.
     """
     ignore()
-    die_with_parent()
+    die_with_parent(parent)
     queues.Queue._on_queue_feeder_error = staticmethod(_leave_unsent)  # type: ignore[attr-defined]
 
 
