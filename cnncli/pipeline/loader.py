@@ -65,10 +65,9 @@ class Loader(ABC):
         """Batches of all images in their order, of the rank that has most."""
         return -(-self.num_images // (self.recipe.batch_size * self.runtime.world_size))
 
-    def named(self, epoch: int, batch: int) -> str:
-        """Return which images a batch of an epoch is made of, by their numbers in the split, as a message says it."""
-        size = self.recipe.batch_size
-        numbers = self.recipe.plan(epoch, self.labels).order[batch * size : (batch + 1) * size].tolist()
+    def named(self, epoch: int, position: int) -> str:
+        """Return which images the batch at a position of an epoch is made of, by their numbers in the split."""
+        numbers = self.recipe.plan(epoch, self.labels).order[position : position + self.recipe.batch_size].tolist()
         more = f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else ""
         return f"images {', '.join(map(str, numbers[:MOST_NAMED]))}{more} of the split, in epoch {epoch + 1}"
 

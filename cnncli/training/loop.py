@@ -65,14 +65,15 @@ def fit(
     """
     state.tick(counts=False)
     while state.epoch < epochs:
-        label, first = f"epoch {state.epoch + 1}/{epochs}", state.position
-        batches, remaining = loader.epoch(state.epoch, first), loader.num_batches - first // loader.recipe.batch_size
+        label, first, batch_size = f"epoch {state.epoch + 1}/{epochs}", state.position, loader.recipe.batch_size
+        batches, remaining = loader.epoch(state.epoch, first), -(-(loader.num_images - first) // batch_size)
         try:
             train = train_one_epoch(state, watch.progress(batches, remaining, label), watch, accumulate)
             state.check_finite()
         except DivergedError as error:
-            batch = -(-state.position // loader.recipe.batch_size) - 1 - error.steps_ago
-            raise DivergedError(error.step, error.lr, 0, f", {loader.named(state.epoch, batch)}") from None
+            batch = -(-(state.position - first) // batch_size) - 1 - error.steps_ago  # of those since the run went on
+            named = loader.named(state.epoch, first + batch * batch_size)
+            raise DivergedError(error.step, error.lr, 0, f", {named}") from None
         scores = None
         if validation is not None:
             state.runtime.agree(state.evaluated_model)  # or each rank would score one of its own
@@ -94,6 +95,7 @@ def pausing(batches: Iterable[Batch], num_batches: int, pause: Callable[[], None
         pause()
         if (batch := next(each, None)) is not None:
             yield batch
+    yield from each  # none: what reads ahead learns that this pass is over
 
 
 def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, accumulate: int = 1) -> Metrics:

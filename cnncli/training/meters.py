@@ -53,7 +53,7 @@ class Meter:
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of this rank."""
         counts = {"num_images": self.num_images, "num_ranked": self.num_ranked, "num_skipped": self.num_skipped}
-        return {"losses": self.losses, "hits": self.hits, **counts}
+        return {"losses": self.losses.cpu(), "hits": self.hits.cpu(), **counts}
 
     def add(self, state: dict[str, Any]) -> None:
         """Add the sums that :meth:`state_dict` returned."""

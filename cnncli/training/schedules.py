@@ -56,7 +56,7 @@ def step(
 @SCHEDULES.register
 def cosine(total_steps: int, steps_per_epoch: int, final: Final = 0.0) -> Schedule:
     """Half a cosine from the peak down to ``final`` (Loshchilov and Hutter 2017, without restarts)."""
-    return Schedule(lambda step: final + (1 - final) * (1 + math.cos(math.pi * step / total_steps)) / 2)
+    return Schedule(lambda step: final + (1 - final) * (1 + math.cos(math.pi * min(step / total_steps, 1))) / 2)
 
 
 @SCHEDULES.register

@@ -86,8 +86,10 @@ class TrainState:
     def backward(self, loss: Tensor, share: float | Tensor) -> None:
         """Add the gradients of a part's mean ``loss`` [], which is that ``share`` of the batch's mean loss."""
         part = loss * share
-        self.scaler.scale(part * self.runtime.world_size).backward()  # type: ignore[no-untyped-call]  # ranks: the mean
         self.loss = self.loss + part.detach()
+        if self.scaler.is_enabled():
+            part = part / (1 - self._diverged)  # infinite from the first bad step on, so that the scaler skips the rest
+        self.scaler.scale(part * self.runtime.world_size).backward()  # type: ignore[no-untyped-call]  # ranks: the mean
 
     def step(self) -> None:
         """Make one update from the gradients of a batch: clip, optimizer, schedule, average.
@@ -131,8 +133,9 @@ class TrainState:
     def check_finite(self) -> None:
         """Raise ``DivergedError`` if a loss or gradient was NaN or infinite; waits for the device."""
         self._count_overflow()
-        if self._diverged.item():
-            steps_ago = int(self._diverged_steps.item()) - 1
+        is_stuck = self.scaler.is_enabled() and self.scaler.get_scale() < 1  # halved by each overflow, of many in a row
+        if is_stuck or self._diverged.item():
+            steps_ago = max(int(self._diverged_steps.item()) - 1, 0)
             raise DivergedError(self.steps - steps_ago, self._lr_of(self.steps - steps_ago), steps_ago)
 
     def _lr_of(self, step: int) -> float:
@@ -182,6 +185,8 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
+        elif self.ema is not None:
+            self.ema.module.load_state_dict(state["model"])
         if state["optimizer"] is not None:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             check_optimizer_state(state["optimizer"]["state"], parameters)

@@ -1,6 +1,6 @@
 """The loop against loops written by hand, to the bit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.registry import OPTIMIZERS, SCHEDULES
 from cnncli.runtime import choose_runtime
-from cnncli.training.loop import StepRecord, Watch, evaluate, fit, train_one_epoch
+from cnncli.training.loop import StepRecord, Watch, evaluate, fit, pausing, train_one_epoch
 from cnncli.training.losses import CrossEntropy, cross_entropy
 from cnncli.training.state import TrainState
 from tests.networks import TestNet
@@ -228,6 +228,39 @@ def test_reduced_precision_learns_and_keeps_fp32_weights(digits: Split, precisio
     list(fit(state, loader_of(digits, state), None, 5, watch))
     assert losses[-1] < losses[0] / 2
     assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float32}
+
+
+def test_no_fp16_update_follows_a_loss_that_is_not_finite(digits: Split) -> None:
+    torch.manual_seed(1)
+    state, weights = state_of(LeNet5(), precision="fp16"), list[Tensor]()
+    watch = Watch(9, SILENT.log, SILENT.progress, lambda: weights.append(state.model.classifier[5].weight.clone()))  # type: ignore[index]
+    with pytest.raises(DivergedError, match="at step 4 "):
+        train_one_epoch(state, spoiled(loader_of(digits, state).epoch(0), at=4), watch)
+    assert all(torch.equal(weights[2], later) for later in weights[3:])
+    assert len(weights) == 8
+
+
+def test_fp16_gradients_that_never_become_finite_end_the_run(digits: Split) -> None:
+    """Each halves the scale, 2¹⁶ at first."""
+    state = state_of(LeNet5(), precision="fp16")
+    for parameter in state.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * torch.nan)
+    with pytest.raises(DivergedError):
+        list(fit(state, loader_of(digits, state), None, 3, SILENT))
+    assert state.steps == 17
+
+
+def test_a_pass_that_is_scored_is_read_to_its_end() -> None:
+    """Or those who read ahead would begin anew with each."""
+    ended = []
+
+    def batches() -> Iterator[int]:
+        yield from (1, 2)
+        ended.append(True)
+
+    pauses: list[None] = []
+    assert list(pausing(batches(), 3, lambda: pauses.append(None))) == [1, 2]  # type: ignore[arg-type]
+    assert (len(pauses), ended) == (3, [True])
 
 
 def test_rows_are_logged_every_so_many_steps(digits: Split) -> None:
