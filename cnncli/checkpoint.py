@@ -32,8 +32,8 @@ MARK = b"sha256:"
 COMMENT_BYTES = len(MARK) + 64
 
 
-class OtherFormat(CheckpointError):
-    """A checkpoint that is whole, but of another version of cnncli."""
+class Damaged(CheckpointError):
+    """A checkpoint that is missing, or not what was written."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def load(path: str | Path) -> Checkpoint:
             plain = torch.load(file, map_location="cpu", weights_only=True)
         return _checked(plain)
     except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint at {path}") from None
+        raise Damaged(f"no checkpoint at {path}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except CheckpointError as error:
@@ -184,8 +184,8 @@ def _checked(plain: Any) -> Checkpoint:
     """Return what was read as a checkpoint; ``CheckpointError`` if it is none, newer, or lacks something."""
     if not isinstance(plain, dict) or type(plain.get("cnncli")) is not int:
         raise CheckpointError("not a checkpoint of cnncli")
-    if plain["cnncli"] != FORMAT:
-        raise OtherFormat(f"format {plain['cnncli']}, but this cnncli reads {FORMAT}; use the version that wrote it")
+    if (found := plain["cnncli"]) != FORMAT:
+        raise CheckpointError(f"format {found}, but this cnncli reads {FORMAT}; use the version that wrote it")
     check_contents(plain)
     try:
         return Checkpoint(**{field.name: plain[field.name] for field in fields(Checkpoint) if field.name in plain})
@@ -201,13 +201,11 @@ def _shape(weights: Tensor | None) -> str:
 def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     """Read ``path``, or with a warning the generation before it where that one is damaged or missing.
 
-    Raises ``CheckpointError`` if neither can be read, or the newest is of another version.
+    Raises ``CheckpointError`` if neither can be read, or the newest is whole but not for us.
     """
     try:
         return load(path)
-    except OtherFormat:
-        raise
-    except CheckpointError as error:
+    except Damaged as error:
         problem = error
     try:
         checkpoint = load(previous(path))
@@ -238,12 +236,12 @@ def _check_seal(file: IO[bytes]) -> int:
     file.seek(end)
     seal = file.read()
     if not seal.startswith(MARK):
-        raise CheckpointError("not a checkpoint of cnncli, or one that was cut short")
+        raise Damaged("not a checkpoint of cnncli, or one that was cut short")
     file.seek(0)
     digest, left = hashlib.sha256(), end
     while left and (block := file.read(min(1 << 20, left))):
         left -= len(block)
         digest.update(block)
     if seal != MARK + digest.hexdigest().encode():
-        raise CheckpointError("damaged: its bytes are not those that were written")
+        raise Damaged("damaged: its bytes are not those that were written")
     return end

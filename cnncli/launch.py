@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnncli import files
-from cnncli.checkpoint import Checkpoint, load_newest, previous
+from cnncli.checkpoint import load_newest, previous
 from cnncli.config.schema import Config
 from cnncli.errors import RunBusyError
 from cnncli.experiment import Experiment
@@ -24,11 +24,14 @@ def train(config: Config, run: Run | None, display: Display, allow_changes: bool
     Raises ``RunBusyError`` where another process trains there, and what :meth:`Session.train` raises.
     """
     with ExitStack() as stack:
-        resumed = None
+        resumed, warnings = None, list[str]()
         if run is not None and run.is_begun:
             stack.enter_context(run.locked())
-            resumed = _newest(run, display)
+            resumed = load_newest(run.last, warnings.append)
         experiment = Experiment.prepare(config, display.note, resumed)
+        if run is not None and warnings and experiment.runtime.is_main:
+            display.note(f"warning: {warnings[0]}")
+            files.link(previous(run.last), run.last)  # or the next save would keep the damaged one as the one before
         if run is None or resumed is None:
             run = experiment.runtime.from_main(lambda: _directory(run, experiment.config))
             stack.enter_context(run.locked())
@@ -65,16 +68,6 @@ def try_out(experiment: Experiment, display: Display) -> dict[str, Any]:
                 metrics = evaluate(state.evaluated_model, state.criterion, first, experiment.runtime)
                 result[name] = _tried(scored, first, metrics)
     return result
-
-
-def _newest(run: Run, display: Display) -> Checkpoint:
-    """Read where a run has come to, and give up a damaged generation: the next save would keep it as the one before."""
-    warnings: list[str] = []
-    checkpoint = load_newest(run.last, warnings.append)
-    for warning in warnings:
-        display.note(f"warning: {warning}")
-        files.link(previous(run.last), run.last)
-    return checkpoint
 
 
 def _directory(run: Run | None, config: Config) -> Run:

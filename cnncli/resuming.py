@@ -7,16 +7,18 @@ from cnncli.config.loading import Document
 from cnncli.config.schema import Config
 from cnncli.config.validation import validate
 from cnncli.errors import CheckpointError
+from cnncli.text import counted
 
 # What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
 MAY_CHANGE = {
-    *("data.workers", "data.cache"),
+    "data.workers",
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
     *("train.log_every", "train.output", "train.name"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes"),
 }
 OPEN_ENDED = {"constant", "step", "plateau"}
 
+ABSENT = {"num_images": 0}
 Changes = dict[str, list[Any]]  # of each key that differs, what it was and what it is
 
 
@@ -28,22 +30,30 @@ def changes_of(config: Config, checkpoint: Checkpoint, allow: bool) -> Changes:
     before, now = _flat(checkpoint.config), _flat(config.model_dump())
     changes = {key: [before.get(key), now.get(key)] for key in sorted(before.keys() | now.keys())}
     changes = {key: values for key, values in changes.items() if values[0] != values[1]}
-    may_change = MAY_CHANGE | ({"train.epochs"} if config.schedule.name in OPEN_ENDED else set())
-    _refuse({key: values for key, values in changes.items() if key not in may_change}, allow)
+    _refuse({key: values for key, values in changes.items() if key not in _may_change(config)}, allow)
     return changes
 
 
 def data_changes_of(seen: dict[str, dict[str, Any]], checkpoint: Checkpoint, allow: bool) -> Changes:
     """Return which splits hold other images than those a run began with, as :func:`changes_of` does."""
     changes: Changes = {}
-    for name, now in seen.items():
-        before = checkpoint.data.get(name, now)
-        if before != now:
-            what = f"{now['num_images']:,} images"
+    for name, before in checkpoint.data.items():
+        if (now := seen.get(name, ABSENT)) != before:
+            what = counted(now["num_images"], "image")
             what += " that are others" if before["num_images"] == now["num_images"] else ""
-            changes[f"the {name} split"] = [f"{before['num_images']:,} images", what]
+            changes[f"the {name} split"] = [counted(before["num_images"], "image"), what]
     _refuse(changes, allow)
     return changes
+
+
+def _may_change(config: Config) -> set[str]:
+    """Return the keys that may change without changing a number but by rounding."""
+    allowed = set(MAY_CHANGE)
+    if config.schedule.name in OPEN_ENDED:
+        allowed.add("train.epochs")
+    if config.data.on_error == "fail" and config.augment.resized_crop is None:  # else other images or crops are planned
+        allowed.add("data.cache")
+    return allowed
 
 
 def continued(before: Config, given: Config) -> Config:

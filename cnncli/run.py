@@ -4,10 +4,9 @@ import csv
 import io
 import json
 import os
-import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ class Run:
         self.metrics = path / "metrics.csv"
         self.curves = path / "curves.png"
         self.environment = path / "environment.json"
+        self.lock = path / ".lock"
         self.last = path / "checkpoints" / "last.pt"
         self.best = path / "checkpoints" / "best.pt"
 
@@ -51,8 +51,11 @@ class Run:
 
     @classmethod
     def at(cls, path: Path) -> "Run":
-        """Make the directory ``path``, or take it as it is; ``MachineError`` if it cannot."""
+        """Make the directory ``path``, or take one that is empty or a run's; ``MachineError`` if it cannot."""
         run = cls(path)
+        found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if not found <= {"checkpoints"} and not found & {run.config.name, run.lock.name}:
+            raise ConfigError(f"{path} is no run directory, and not empty; choose another --name or --output")
         with _writable(path.parent):
             run.last.parent.mkdir(parents=True, exist_ok=True)
         return run
@@ -77,12 +80,12 @@ class Run:
         """Keep other processes from writing here; ``RunBusyError`` if one does. A dead one's lock is none.
 
         Of several processes of a run the first keeps the lock for all. What a process that was killed left half
-        written is removed. A run that ends before its first checkpoint leaves no directory behind.
+        written is removed. A run that ends before its first checkpoint leaves nothing of its own behind.
         """
         if os.environ.get("RANK", "0") != "0":
             yield
             return
-        with (self.path / ".lock").open("a+") as file:
+        with self.lock.open("a+") as file:
             if fcntl is not None:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,14 +103,24 @@ class Run:
             try:
                 yield
             finally:
-                if not any(self.last.parent.iterdir()):
-                    shutil.rmtree(self.path, ignore_errors=True)
+                if not self.is_begun and not self.read_history():
+                    self._remove()
+
+    def _remove(self) -> None:
+        for path in (self.config, self.environment, self.history, self.steps, self.metrics, self.lock):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is something else, it stays
+            self.last.parent.rmdir()
+            self.path.rmdir()
 
     def log_epoch(self, row: dict[str, Any]) -> None:
         """Append an epoch to history.jsonl and, flat, to metrics.csv."""
-        is_first = not self.metrics.exists() or not self.metrics.stat().st_size
         _append(self.history, _line(row))
-        _append(self.metrics, _table([row], with_header=is_first))
+        header = self.metrics.read_text().partition("\n")[0] if self.metrics.exists() else ""
+        if header == ",".join(_flat(row)):
+            _append(self.metrics, _table([row], with_header=False))
+        else:  # the first, or one that measures something else than those before
+            _write(self.metrics, _table(self.read_history(), with_header=True))
 
     def log_step(self, row: dict[str, Any]) -> None:
         """Append a row to steps.jsonl."""
@@ -191,7 +204,8 @@ def _table(rows: list[dict[str, Any]], with_header: bool) -> str:
     flat = [_flat(row) for row in rows]
     text = io.StringIO()
     if flat:
-        writer = csv.DictWriter(text, fieldnames=list(flat[0]))
+        names = dict.fromkeys(name for row in flat for name in row)
+        writer = csv.DictWriter(text, fieldnames=list(names), lineterminator="\n")
         if with_header:
             writer.writeheader()
         writer.writerows(flat)

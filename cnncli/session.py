@@ -78,16 +78,15 @@ class Session:
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.
         test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
         changes |= data_changes_of(experiment.seen, resumed, allow_changes) if resumed else {}
-        with self.runtime.guard(settings.batch_size):
+        with self.runtime.guard(settings.batch_size), self.signals.heard():
             state = experiment.build_state(loader)
             self._resume(state, resumed, changes) if resumed else self._begin(state)
             self._introduce(state, loader, validation)
             watch = Watch(settings.log_every, self._log_step, self.display.follow, partial(self._pause, state))
-            with self.signals.heard():
-                for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
-                    self._end_epoch(state, record)
-                self._draw()
-                result = self._test(test, watch.pause)
+            for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
+                self._end_epoch(state, record)
+            self._draw()
+            result = self._test(test, watch.pause)
         best = best_row(self.history)
         return {
             "run_dir": str(self.run.path),
@@ -101,6 +100,7 @@ class Session:
     def _begin(self, state: TrainState) -> None:
         """Note what is trained, and save the state before the first step."""
         if self.runtime.is_main:
+            self.run.cut([], step=0)
             self._write_config()
             self.run.write_environment(_environment(self.experiment))
         self._save(state)
@@ -108,12 +108,18 @@ class Session:
     def _resume(self, state: TrainState, resumed: Checkpoint, changes: Changes) -> None:
         """Take the state back from where the run was stopped, drop what was noted after that, and note the changes."""
         state.load_state_dict(without_foreign_state(resumed.state, changes))
+        if self.config.train.epochs < (begun := state.epoch + (state.position > 0)):
+            raise CheckpointError(f"the run is in epoch {begun} already, so train.epochs must be at least that")
         if (state.epoch, state.steps) != self.runtime.from_main(lambda: (state.epoch, state.steps)):
             raise MachineError(f"{self.run.last} is not the same file here as for the first process")
         self.history = list(resumed.history)
         self._saved, self._saved_when = (state.epoch, state.position), time.monotonic()
-        if not self.runtime.is_main:
-            return
+        if self.runtime.is_main:
+            self._note_resumed(state, changes)
+        if changes:
+            self._save(state)  # with the config as it is now
+
+    def _note_resumed(self, state: TrainState, changes: Changes) -> None:
         if self.run.cut(self.history, state.steps):
             self._draw()
         if state.position == 0 and best_row(self.history[-1:]) and best_row(self.history) is self.history[-1]:
@@ -153,7 +159,8 @@ class Session:
         settings = self.config.checkpoint
         is_late = time.monotonic() - self._saved_when > 60 * (settings.every_minutes or math.inf)
         late, asked, stop = self.runtime.highest(is_late, self.signals.save, self.signals.stop)
-        self.signals.save = self.signals.save and not asked
+        if asked:
+            self.signals.save = False
         is_due = settings.every_steps is not None and state.steps % settings.every_steps == 0
         if (is_due or late or asked or stop) and self._saved != (state.epoch, state.position):
             self._save(state)

@@ -114,7 +114,10 @@ class Forks:
 
     def kill(self, process: int) -> None:
         """Kill a process and what it has started."""
-        os.killpg(process, signal.SIGKILL)
+        try:
+            os.killpg(process, signal.SIGKILL)
+        except ProcessLookupError:  # it has no session of its own yet
+            os.kill(process, signal.SIGKILL)
         self.wait(process)
 
 
@@ -178,6 +181,21 @@ def _add(digest: "hashlib._Hash", part: Any) -> None:
         digest.update(part.contiguous().numpy().tobytes())
     else:
         digest.update(f"{part!r};".encode())
+
+
+def kill_after_a_while(made: Forks, folder: Path, seconds: float) -> None:
+    """Go on with the run of a folder, and kill it so many seconds after it has come to its steps."""
+    steps = Run(folder / "runs" / "run").steps
+
+    def seen() -> int:
+        return steps.stat().st_mtime_ns if steps.exists() else 0
+
+    before, deadline = seen(), time.monotonic() + 60
+    process = go_on(made, folder)
+    while seen() == before and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    time.sleep(seconds)
+    made.kill(process)
 
 
 def kill_somewhere(made: Forks, folder: Path, draw: random.Random, longest: float) -> tuple[bool, bool]:

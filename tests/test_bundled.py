@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cnncli import session
+from cnncli import launch
 from cnncli.config.loading import bundled_names
 from cnncli.config.validation import load_config
 from cnncli.display import Display
 from cnncli.experiment import Experiment
 from cnncli.run import Run
+from cnncli.session import Session
 from tests.conftest import PictureFolder
 
 
@@ -21,7 +22,7 @@ def test_a_bundled_config_takes_a_step(name: str, picture_folder: PictureFolder)
         sets = [f"data.root={picture_folder('train', 'val')}"]
         config = load_config(name, sets, {"batch_size": 4, "device": "cpu"})
     experiment = Experiment.prepare(config)
-    result = session.dry_run(experiment, Display())
+    result = launch.try_out(experiment, Display())
     assert result["train"]["batch"][0] == 4
     assert all(math.isfinite(result[split]["loss"]) for split in ("train", "val", "test") if result[split])
 
@@ -33,5 +34,5 @@ def test_a_bundled_config_takes_a_step(name: str, picture_folder: PictureFolder)
 def test_a_bundled_config_reaches_what_it_promises(name: str, least: float, tmp_path: Path) -> None:
     """The figures that its users are promised; the comment in its file says what was measured."""
     experiment = Experiment.prepare(load_config(name))
-    result = session.Session(experiment, Run.create(tmp_path, name), Display()).train()
+    result = Session(experiment, Run.create(tmp_path, name), Display()).train()
     assert result["test"]["accuracy"] >= least

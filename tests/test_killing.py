@@ -54,7 +54,7 @@ def test_killed_twenty_times_in_one_run(forks: Forks, whole: str, tmp_path: Path
     killing.prepare(tmp_path)
     run = Run(tmp_path / "runs" / "run")
     for _ in range(20):
-        killing.kill_somewhere(forks, tmp_path, draw, longest=0.6)
+        killing.kill_after_a_while(forks, tmp_path, draw.uniform(0, 0.1))
         if run.is_begun:
             steps.add(checkpoints.load_newest(run.last, print).state["progress"]["steps"])
     assert len(steps) > 4  # it came further in between

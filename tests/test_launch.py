@@ -1,6 +1,8 @@
 """How a run begins, goes on, or is only tried."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from cnncli import checkpoint as checkpoints
 from cnncli import launch
 from cnncli.config.validation import load_config
-from cnncli.errors import CheckpointError, RunBusyError
+from cnncli.errors import CheckpointError, ConfigError, DataError, RunBusyError
 from cnncli.registry import MODELS
 from cnncli.run import Run
 from tests.networks import TestNet
@@ -62,6 +64,48 @@ def test_the_best_of_a_run_that_ended_before_it_was_linked_is_linked(tiny_config
     result = launch.train(load_config(tiny_config, (), {"epochs": 1}), run, Silent())
     assert result["test"]["checkpoint"] == str(run.best)
     assert run.best.read_bytes() == run.last.read_bytes()
+
+
+def test_fewer_epochs_than_were_done_are_refused(tiny_config: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "mine")
+    launch.train(load_config(tiny_config), run, Silent())
+    with pytest.raises(CheckpointError, match="the run is in epoch 2 already"):
+        launch.train(load_config(tiny_config, (), {"epochs": 1}), run, Silent())
+    assert load_config(run.config).train.epochs == 2
+
+
+def test_a_directory_that_is_no_runs_is_left_alone(tiny_config: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis" / "chapters" / "one.tex"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("It was a dark and stormy night.")
+    with pytest.raises(ConfigError, match="thesis is no run directory, and not empty; choose another --name"):
+        launch.train(load_config(tiny_config), Run(tmp_path / "thesis"), Silent())
+    assert thesis.exists()
+
+
+def test_a_run_without_its_checkpoints_begins_anew(tiny_config: Path, tmp_path: Path) -> None:
+    """And its history with it; but what ends before the first save takes nothing away."""
+    run = Run(tmp_path / "mine")
+    launch.train(load_config(tiny_config), run, Silent())
+    shutil.rmtree(run.last.parent)
+    before = run.history.read_bytes()
+    with pytest.raises(DataError):
+        launch.train(load_config(tiny_config, ["data.path=missing.npz"]), run, Silent())
+    assert run.history.read_bytes() == before
+    launch.train(load_config(tiny_config), run, Silent())
+    assert [row["epoch"] for row in run.read_history()] == [1, 2]
+
+
+def test_a_change_that_measures_something_else_is_gone_on_from_twice(tiny_config: Path, tmp_path: Path) -> None:
+    """The table gets a column more; and what was accepted need not be accepted again."""
+    run = Run(tmp_path / "mine")
+    launch.train(load_config(tiny_config), run, Silent())
+    changed = load_config(run.config, ["runtime.precision=fp16", "train.ema=0.9", "train.epochs=3"])
+    launch.train(changed, run, Silent(), allow_changes=True)
+    launch.train(load_config(run.config, ["train.epochs=4"]), run, Silent())
+    header, *rows = csv.reader(run.metrics.read_text().splitlines())
+    assert "overflows" in header
+    assert [len(row) for row in rows] == [len(header)] * 4
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,21 @@ def test_other_images_are_named(tiny_config: Path) -> None:
     with pytest.raises(CheckpointError, match="  the val split: was 12 images, would be 12 images that are others\n"):
         data_changes_of(others, checkpoint, allow=False)
     assert list(data_changes_of(others, checkpoint, allow=True)) == ["the val split"]
+    with pytest.raises(CheckpointError, match="  the val split: was 12 images, would be 0 images\n"):
+        data_changes_of({"train": before["train"]}, checkpoint, allow=False)
+
+
+@pytest.mark.parametrize("sets", [["data.on_error=skip"], ["augment.resized_crop=[0.5, 1.0]"]])
+def test_where_pictures_are_kept_may_not_change_if_it_changes_what_is_trained_on(
+    sets: list[str], tiny_config: Path
+) -> None:
+    """Broken files are left out of the plan or of the batch; crops are cut from canvases or from pictures."""
+    with pytest.raises(CheckpointError, match=r"data\.cache: was memory, would be off"):
+        changes_of(
+            config(tiny_config, *sets, "data.cache=off"),
+            checkpoint_of(config(tiny_config, *sets, "data.cache=memory")),
+            allow=False,
+        )
 
 
 def test_a_run_goes_on_with_its_own_choices_and_what_is_said_again(tiny_config: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cnncli import checkpoint as checkpoints
+from cnncli import session
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.validation import load_config
 from cnncli.errors import ConfigError, DivergedError, Interrupted
@@ -160,6 +161,37 @@ def forget_progress(state: dict[str, Any], first: dict[str, Any]) -> None:
 
 def forget_buffers(state: dict[str, Any], first: dict[str, Any]) -> None:
     state["model"] |= {key: value for key, value in first["model"].items() if "running" in key}
+
+
+@pytest.mark.parametrize("why", ["minutes", "a signal"])
+def test_it_is_saved_in_between_when_that_is_due(
+    why: str, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes five minutes on at each look, or when asked at each of the first five pauses."""
+    clock = count(0, 300)
+    monkeypatch.setattr(session.time, "monotonic", lambda: next(clock))
+    sets = ("checkpoint.every_minutes=12",) if why == "minutes" else ()
+    training = Session(prepared(tiny_config, *sets), Run.create(tmp_path, "run"), Silent())
+    saved: list[tuple[int, int]] = []
+    save, pause = training._save, training._pause
+
+    def saving(state: TrainState) -> None:
+        saved.append((state.epoch, state.position))
+        save(state)
+
+    def pausing(state: TrainState) -> None:
+        training.signals.save = why == "a signal"
+        pause(state)
+        assert not training.signals.save
+
+    training._save, training._pause = saving, pausing  # type: ignore[method-assign]
+    training.train()
+    if why == "a signal":
+        assert saved == [(0, 0), (0, 16), (0, 32), (0, 48), (1, 0), (1, 16), (1, 32), (1, 48), (2, 0)]
+        assert "saved after 0 epochs and 16 images of the next, 1 step" in training.display.notes  # type: ignore[attr-defined]
+    else:
+        assert {(0, 0), (1, 0), (2, 0)} < set(saved)
+        assert len(saved) < 9
 
 
 FORGETTING: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {

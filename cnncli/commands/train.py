@@ -52,6 +52,8 @@ def train(
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
         epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
     )
+    if allow_changes and resume is None:
+        raise ConfigError("--allow-changes is about a run that goes on: say which, with --resume RUN")
     settings, run = _asked(config, sets or [], flags, resume)
     with ending(), Display() as display:
         if dry_run:
