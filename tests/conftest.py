@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+# Where tests run in the background of a script, these are ignored, and so they would be by all that they start.
+for _number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the checkout, where there is one
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,16 +15,6 @@ from cnncli.errors import Interrupted, Terminated
 from cnncli.signals import Signals, ending
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-
-
-@pytest.fixture(autouse=True)
-def not_ignored() -> Iterator[None]:
-    """Have the signals as they usually are, and not as nohup or the background of a script has them."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 def sent(number: int, signals: Signals, name: str) -> int:
