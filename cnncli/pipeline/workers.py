@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import active_children, queues
+from multiprocessing import active_children, get_start_method, queues
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -85,7 +85,8 @@ def _leave_signals_to_the_loop(parent: int, worker: int) -> None:
     A forked worker holds the run's lock open with its parent, so it must not outlive it, however that ends.
     """
     ignore()
-    die_with_parent(parent)
+    if get_start_method() == "fork":
+        die_with_parent(parent)
     queues.Queue._on_queue_feeder_error = staticmethod(_leave_unsent)  # type: ignore[attr-defined]
 
 
