@@ -210,7 +210,7 @@ def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     try:
         checkpoint = load(previous(path))
     except CheckpointError as error:
-        raise CheckpointError(f"{problem}\n{error}\nno generation of this checkpoint can be read") from None
+        raise CheckpointError(f"{problem}\n{error}\nno generation of this run can be read; begin a new one") from None
     warn(f"{problem}; taking the generation before, {previous(path)}")
     return checkpoint
 

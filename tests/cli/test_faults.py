@@ -326,7 +326,7 @@ def test_all_generations_are_damaged(begun: Stage) -> None:
     for command in (RESUME, ("train", "--resume", "runs/run")):
         message = begun.refused(4, *command)
         assert re.search(r"last\.pt: damaged(.*\n)*.*last\.prev\.pt: damaged", message)
-        assert "no generation of this checkpoint can be read" in message
+        assert "no generation of this run can be read; begin a new one" in message
 
 
 def test_the_best_checkpoint_is_damaged_at_the_end(begun: Stage) -> None:
