@@ -116,8 +116,7 @@ class Run:
     def log_epoch(self, row: dict[str, Any]) -> None:
         """Append an epoch to history.jsonl and, flat, to metrics.csv."""
         _append(self.history, _line(row))
-        header = self.metrics.read_text().partition("\n")[0] if self.metrics.exists() else ""
-        if header == ",".join(_flat(row)):
+        if _first_line(self.metrics) == ",".join(_flat(row)):
             _append(self.metrics, _table([row], with_header=False))
         else:  # the first, or one that measures something else than those before
             _write(self.metrics, _table(self.read_history(), with_header=True))
@@ -185,6 +184,13 @@ def _append(path: Path, text: str) -> None:
 def _write(path: Path, text: str) -> None:
     with files.whole(path) as file:
         file.write(text.encode())
+
+
+def _first_line(path: Path) -> str:
+    if not path.exists():
+        return ""
+    with path.open() as file:
+        return file.readline().rstrip("\n")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

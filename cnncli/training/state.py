@@ -53,6 +53,7 @@ class TrainState:
         self.meter, self.seconds = Meter(runtime), 0.0
         self._looked = time.perf_counter()  # at the clock
         self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         self.lr = self._lr_of(1)  # of the last update, or of the first one to come
         self.loss = torch.zeros((), device=runtime.device)  # of the parts of the batch so far
         self.last_loss = self.loss  # the mean over the last batch, on all ranks
@@ -103,13 +104,11 @@ class TrainState:
         self.lr = self._peaks[0] * factor
         self.steps += 1
         self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = get_total_norm(gradients)
+        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         self.last_loss, self.loss = self.runtime.sum_of(self.loss), torch.zeros_like(self.loss)
         self._note_divergence(self.last_loss, norm)
         if self.clip_norm is not None:
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            clip_grads_with_norm_(parameters, self.clip_norm, norm)
+            clip_grads_with_norm_(self._parameters, self.clip_norm, norm)
         if self.scaler.is_enabled():
             self._overflowed = self.runtime.later((~torch.isfinite(norm)).float())
         self.scaler.step(self.optimizer)
@@ -188,8 +187,7 @@ class TrainState:
         elif self.ema is not None:
             self.ema.module.load_state_dict(state["model"])
         if state["optimizer"] is not None:
-            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-            check_optimizer_state(state["optimizer"]["state"], parameters)
+            check_optimizer_state(state["optimizer"]["state"], self._parameters)
             groups = zip(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"], strict=True)
             kept = [{**group, "lr": float(before["lr"])} for group, before in groups]
             self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": kept})
