@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import gc
+import multiprocessing
 import os
 import re
 import sys
@@ -267,9 +268,20 @@ def _join(device: torch.device) -> torch.device:
                 " start them by torchrun, or unset WORLD_SIZE for one process"
             ) from None
         atexit.register(distributed.destroy_process_group)
+        _fork_no_more()
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun starts ranks in sessions that a kill of its own misses
             die_with_parent(os.getppid())
     return device
+
+
+def _fork_no_more() -> None:
+    """Have this process start others from a fork server, where it would fork them.
+
+    The threads of gloo enter Python when a message has come. Up to Python 3.11 a child that is forked at that moment
+    hangs for ever (https://github.com/python/cpython/issues/112275).
+    """
+    if multiprocessing.get_start_method() == "fork":
+        multiprocessing.set_start_method("forkserver", force=True)
 
 
 def cores_a_rank() -> int:

@@ -5,17 +5,24 @@ import errno
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from multiprocessing import active_children, get_start_method, queues
+from multiprocessing import (
+    active_children,
+    get_start_method,
+    parent_process,
+    queues,
+    resource_tracker,
+    set_forkserver_preload,
+)
 from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cnncli.errors import MachineError
-from cnncli.signals import die_with_parent, held_back, ignore
+from cnncli.signals import held_back, ignore
 
 FEWER = "try fewer with --set data.workers=1, or 0 for none"
 NO_ROOM = f"Bus error|exit code {errno.ENOSPC}\\."  # in a worker's shared memory: of the kernel, and of ours
@@ -34,7 +41,7 @@ def by_workers(dataset: Dataset[T], wanted: Iterable[Any], workers: int, pin: bo
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin,
-        worker_init_fn=partial(_leave_signals_to_the_loop, os.getpid()),
+        worker_init_fn=_serve_the_loop,
         generator=torch.Generator(),  # or it draws from that of the network's dropout
     )
     with minding_workers():
@@ -56,7 +63,14 @@ def minding_workers() -> Iterator[None]:
 
 
 def _started(loader: "DataLoader[T]") -> Iterator[T]:
-    """Start the workers. They begin without the handlers of signals that their parent has, or each would act on one."""
+    """Start the workers. They begin without the handlers of signals that their parent has, or each would act on one.
+
+    Their fork server and its tracker keep them held back for ever: a signal to the whole group is for the loop.
+    """
+    if get_start_method() == "forkserver":
+        set_forkserver_preload(["cnncli.pipeline.reading"])  # or each worker would import torch anew
+        with held_back():
+            resource_tracker.ensure_running()  # which lets signals through again
     try:
         with held_back():
             return iter(loader)
@@ -79,15 +93,22 @@ def _end_workers() -> None:
             worker.kill()
 
 
-def _leave_signals_to_the_loop(parent: int, worker: int) -> None:
-    """Have signals reach the loop alone, which needs its workers until it stops.
-
-    A forked worker holds the run's lock open with its parent, so it must not outlive it, however that ends.
-    """
+def _serve_the_loop(worker: int) -> None:
+    """Have signals reach the loop alone, which needs its workers until it stops; and have them end with it."""
     ignore()
-    if get_start_method() == "fork":
-        die_with_parent(parent)
+    threading.Thread(target=_end_with_the_loop, daemon=True).start()
     queues.Queue._on_queue_feeder_error = staticmethod(_leave_unsent)  # type: ignore[attr-defined]
+
+
+def _end_with_the_loop() -> None:
+    """End a worker when the loop's process ended, however it did: a forked one holds the lock of the run open.
+
+    torch only sees whether what started a worker is there, and a fork server is there as long as its workers are.
+    """
+    loop = parent_process()
+    assert loop is not None
+    loop.join()
+    os._exit(1)
 
 
 def _leave_unsent(error: Exception, read: Any) -> NoReturn:

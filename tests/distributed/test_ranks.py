@@ -97,6 +97,30 @@ def test_two_ranks_stream_pictures_as_one_process_does(tmp_path: Path, picture_f
     assert_same(one, two)
 
 
+WORKERS = """
+import os
+from cnncli.pipeline.workers import by_workers
+from cnncli.runtime import choose_runtime
+
+class Parent:
+    def __getitem__(self, wanted):
+        return os.getppid()
+
+if __name__ == "__main__":
+    runtime = choose_runtime("cpu")
+    parents = {parent for parent in by_workers(Parent(), range(4), 2)}
+    if runtime.is_main:
+        print(len(parents), os.getpid() in parents)
+"""
+
+
+def test_ranks_fork_no_workers(tmp_path: Path) -> None:
+    """A thread of gloo may hold a lock of Python's, for which a forked child would wait for ever."""
+    (tmp_path / "workers.py").write_text(WORKERS)
+    result = done([*TWO_RANKS, "workers.py"], tmp_path)
+    assert result.stdout == "1 False\n", result.stderr
+
+
 WRAPPED = """
 import os, sys
 from pathlib import Path
@@ -117,7 +141,8 @@ if "ONLY_RANK_0_READS" in os.environ and rank != "0":
     Picture.read = classmethod(failing)
 if "ONLY_RANK_0_CACHES" in os.environ and rank != "0":
     os.environ["CNN_CACHE"] = __file__ + "/below"  # where nothing can be written
-main()
+if __name__ == "__main__":  # workers are started from here too
+    main()
 """
 
 
@@ -333,7 +358,7 @@ def test_two_ranks_stop_together_after_any_step_and_go_on_to_the_bit(tiny_config
 
 
 class Launched:
-    """Two ranks that go on with the run of a folder."""
+    """Two ranks that go on with the run of a folder, or begin it."""
 
     def __init__(self, wrapped: Path, folder: Path) -> None:
         self.run = Run(folder / "runs" / "run")
@@ -369,18 +394,55 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def gone(processes: list[int]) -> bool:
+    """Wait until none of some processes is alive; ``False`` if one still is after a minute."""
+    deadline = time.monotonic() + 60
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not any(map(is_alive, processes))
+
+
+def of_sessions(leaders: list[int]) -> list[int]:
+    """Return the processes of some sessions: ranks, and all that they started."""
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [process for process in processes if is_alive(process) and os.getsid(process) in leaders]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_signals_to_all_of_a_rank_are_for_its_loop(
+    wrapped: Path, tmp_path: Path, picture_folder: PictureFolder
+) -> None:
+    """As SLURM and torchrun send them; what reads pictures for the loop goes on, and ends with it, even killed."""
+    picture_folder("train", "val", per_class=9)
+    (tmp_path / "run.yaml").write_text(FOLDER.replace("epochs: 1,", "epochs: 100000, log_every: 1,") % "off")
+
+    launched = Launched(wrapped, tmp_path)
+    ranks = launched.ranks_after_some_steps()
+    for rank in ranks:
+        os.killpg(rank, signal.SIGUSR1)
+    assert launched.ranks_after_some_steps() == ranks
+    processes = of_sessions(ranks)
+    assert len(processes) >= 2 * 3  # a rank, its fork server, its workers
+    for rank in ranks:
+        os.killpg(rank, signal.SIGTERM)
+    _, said = launched.agent.communicate(timeout=60)
+    assert "[rank 0] error: stopped after " in said
+    assert "died" not in said
+    assert gone(processes)
+
+    launched = Launched(wrapped, tmp_path)
+    processes = of_sessions(launched.ranks_after_some_steps())
+    os.killpg(launched.agent.pid, signal.SIGKILL)
+    launched.agent.communicate()
+    assert gone(processes)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_two_ranks_that_are_killed_go_on_to_the_bit(wrapped: Path, tmp_path: Path) -> None:
     """The agent is killed, then a rank, then the agent is asked to stop; no rank outlives any of it."""
     for name in ("whole", "parts"):
         killing.prepare(tmp_path / name, killing.CONFIG.replace("epochs: 5", "epochs: 12"))
     Launched(wrapped, tmp_path / "whole").finish()
-
-    def gone(ranks: list[int]) -> bool:
-        deadline = time.monotonic() + 60
-        while any(map(is_alive, ranks)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return not any(map(is_alive, ranks))
 
     launched = Launched(wrapped, tmp_path / "parts")
     ranks = launched.ranks_after_some_steps()
