@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests import killing
+from tests.forks import forking
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
-    with killing.forks() as forks, folder() as whole:
+    with forking() as forks, folder() as whole:
         killing.finish(forks, whole)
         expected, differing, inside_epochs, inside_saves = killing.fingerprint(whole), 0, 0, 0
         for number in range(arguments.kills):

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from tests.forks import Forks, forking
 
 # Where tests run in the background of a script, these are ignored, and so they would be by all that they start.
 for _number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
@@ -105,13 +107,25 @@ def tiny_config(tmp_path: Path, tiny_npz: Path) -> Path:
 Cnn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Forks | None]:
+    """Start what commands are forked from; nothing where there is no fork."""
+    if sys.platform == "win32":
+        yield None
+        return
+    with forking() as made:
+        yield made
+
+
 @pytest.fixture
-def cnn(tmp_path: Path) -> Cnn:
+def cnn(tmp_path: Path, warm: Forks | None) -> Cnn:
     """Return a function that runs ``cnn`` with arguments in an empty directory and captures what it prints."""
 
-    def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "cnncli", *map(str, arguments)]
-        env = {**os.environ, "COLUMNS": "100", **environment}
-        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+        words, env = list(map(str, arguments)), {**os.environ, "COLUMNS": "100", **environment}
+        if warm is not None and not any(name.startswith("PYTHON") for name in environment):  # what starts Python reads
+            return warm.run(tmp_path, words, env)
+        command = [sys.executable, "-m", "cnncli", *words]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return run

@@ -1,17 +1,8 @@
 """Runs that are killed and go on, and what is left of them; for the tests and for ``benchmarks/soak.py``."""
 
 import hashlib
-import json
-import os
-import pkgutil
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +11,7 @@ from torch import Tensor
 
 from cnncli import checkpoint as checkpoints
 from cnncli.run import Run
+from tests.forks import Forks
 
 # Shuffled, augmented, dropped out, averaged, scheduled and saved often; 24 steps an epoch. With one thread, since what
 # forks must not have started others.
@@ -33,103 +25,6 @@ CONFIG = (
     "checkpoint: {every_steps: 2}\n"
     "runtime: {device: cpu, threads: 1}\n"
 )
-
-SERVER = """
-import gc, json, os, signal, subprocess, sys, time
-from cnncli.cli import main
-import matplotlib.backends.backend_agg, matplotlib.figure
-import cnncli.datasets.npz, cnncli.launch, cnncli.training.optimizers  # torch and all
-from cnncli.registry import MODELS
-from tests.killing import when
-from tests.networks import TestNet
-
-MODELS._found["testnet"] = TestNet
-leave = os._exit  # at once; sys.exit takes 0.3 s to put torch away
-gc.freeze()  # or forks would copy all that is looked at
-for line in sys.stdin:
-    order = json.loads(line)
-    if "wait" in order:
-        print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
-        continue
-    child = os.fork()
-    if child:
-        print(child, flush=True)
-        continue
-    signal.alarm(300)  # whatever hangs
-    os.setsid()
-    os.chdir(order["folder"])
-    said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(said, 1), os.dup2(said, 2)
-    sys.argv = ["cnn", *order["arguments"]]
-    exec(order["before"])
-    try:
-        sys.exit(main())
-    except SystemExit as end:
-        print(end="", flush=True)
-        leave(end.code or 0)
-"""
-
-
-def when(owner: str, name: str, number: int, do: Callable[[], object]) -> None:
-    """In a command, ``do`` something before the call of that ``number`` of a function of ``owner``, module:class."""
-    where, calls = pkgutil.resolve_name(owner), count(1)
-    function = getattr(where, name)
-
-    def called(*arguments: Any, **keywords: Any) -> Any:
-        if next(calls) == number:
-            do()
-        return function(*arguments, **keywords)
-
-    setattr(where, name, called)
-
-
-class Forks:
-    """Commands in processes forked from one that has imported torch, each in a session of its own.
-
-    That one is started ``inside`` what another command makes for it, such as ``unshare``.
-    """
-
-    def __init__(self, *inside: str) -> None:
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.server = subprocess.Popen([*inside, sys.executable, "-c", SERVER], env=env, **pipes)
-
-    def _asked(self, **order: Any) -> int:
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
-
-    def start(self, folder: Path, *arguments: str, before: str = "") -> int:
-        """Start ``cnn`` in a folder, where the file ``said`` gets what it prints; return its process number.
-
-        Python code can be run in the process ``before``; it has :func:`when`.
-        """
-        return self._asked(folder=str(folder), arguments=arguments, before=before)
-
-    def wait(self, process: int) -> int:
-        """Return how a process ended: its exit code, or minus the signal that killed it."""
-        return self._asked(wait=process)
-
-    def kill(self, process: int) -> None:
-        """Kill a process and what it has started."""
-        try:
-            os.killpg(process, signal.SIGKILL)
-        except ProcessLookupError:  # it has no session of its own yet
-            os.kill(process, signal.SIGKILL)
-        self.wait(process)
-
-
-@contextmanager
-def forks(*inside: str) -> Iterator[Forks]:
-    """Have commands forked inside the context."""
-    made = Forks(*inside)
-    try:
-        yield made
-    finally:
-        made.server.kill()
-        made.server.communicate()
 
 
 def prepare(folder: Path, config: str = CONFIG) -> None:

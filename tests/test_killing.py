@@ -10,14 +10,14 @@ import pytest
 from cnncli import checkpoint as checkpoints
 from cnncli.run import Run
 from tests import killing
-from tests.killing import Forks
+from tests.forks import Forks, forking
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
 
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    with killing.forks() as made:
+    with forking() as made:
         yield made
 
 

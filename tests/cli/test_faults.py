@@ -19,7 +19,7 @@ from cnncli import checkpoint as checkpoints
 from cnncli.run import Run
 from tests import killing
 from tests.conftest import PictureFolder
-from tests.killing import Forks
+from tests.forks import Forks, forking
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
 
@@ -56,7 +56,7 @@ def inside() -> list[str]:
 
 @pytest.fixture(scope="module")
 def forks(inside: list[str]) -> Iterator[Forks]:
-    with killing.forks(*inside) as made:
+    with forking(*inside) as made:
         yield made
 
 
