@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cnncli import commands
+from cnncli import commands, ranks
 from cnncli.errors import CnnError
 from cnncli.signals import leave
 from cnncli.text import one_line, visible
@@ -75,8 +75,6 @@ def _leave(signal_number: int, frame: object) -> NoReturn:
 def _fail(message: str, exit_code: int) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    if os.environ.get("WORLD_SIZE", "1") != "1":  # several processes, each of which may have an error of its own
-        message = f"[rank {os.environ.get('RANK')}] {message}"
     with suppress(OSError):  # where nobody reads it
-        print(visible(message), file=sys.stderr)
+        print(visible(ranks.mark() + message), file=sys.stderr)
     sys.exit(exit_code)

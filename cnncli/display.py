@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from rich.console import Console
 
+from cnncli import ranks
 from cnncli.text import counted, visible, visible_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Display:
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
-        self.speaks = os.environ.get("RANK", "0") == "0"
+        self.speaks = ranks.rank() == 0
         self.console.quiet = not self.speaks
         self._bar: Progress | None = None
 

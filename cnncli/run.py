@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cnncli import files
+from cnncli import files, ranks
 from cnncli.errors import CheckpointError, ConfigError, MachineError, RunBusyError
 
 try:
@@ -82,7 +82,7 @@ class Run:
         Of several processes of a run the first keeps the lock for all. What a process that was killed left half
         written is removed. A run that ends before its first checkpoint leaves nothing of its own behind.
         """
-        if os.environ.get("RANK", "0") != "0":
+        if ranks.rank() != 0:
             yield
             return
         with self.lock.open("a+") as file:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cnncli import ranks
 from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 from cnncli.signals import die_with_parent
 
@@ -50,7 +51,7 @@ class Runtime:
     @property
     def prepares(self) -> bool:
         """Whether this process is the one of its machine that downloads and fills caches."""
-        return int(os.environ.get("LOCAL_RANK", "0")) == 0 or self.world_size == 1
+        return ranks.local_rank() == 0
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -201,7 +202,7 @@ def choose_runtime(
 
     Raises ``MachineError`` if the device is absent.
     """
-    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
+    rank, world_size = ranks.rank(), ranks.world_size()
     _allow_only_deterministic_algorithms(deterministic)
     chosen = _required(_first_device() if device == "auto" else device)
     if world_size > 1:
@@ -256,7 +257,7 @@ def _join(device: torch.device) -> torch.device:
     if device.type == "mps":
         raise MachineError("several processes cannot share mps; use --device cpu, or one process")
     if device.type == "cuda":
-        device = _required(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        device = _required(f"cuda:{ranks.local_rank()}")
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
         try:
@@ -287,7 +288,7 @@ def _fork_no_more() -> None:
 def cores_a_rank() -> int:
     """Return the processors that this process may use, its share of them where torchrun started several."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    return max(cores // ranks.local_world_size(), 1)
 
 
 @contextmanager
