@@ -1,12 +1,10 @@
 """The machine: device, precision, layout, threads, ranks. The one file that knows what they are."""
 
 import atexit
-import ctypes
 import gc
 import multiprocessing
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cnncli import ranks
+from cnncli import malloc, ranks
 from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 from cnncli.signals import die_with_parent
 
@@ -27,7 +25,6 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NO_MEMORY = "out of memory|allocate memory|not enough memory|ALLOC_FAILED"  # CUDA, MPS; CPU; on Windows; cuBLAS
 NO_PEER = "gloo|NCCL"  # words of the errors of those who carry messages between ranks
 PATIENCE = timedelta(hours=2)  # of ranks that wait for one that decodes a cache or downloads
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # glibc's malloc.h
 T = TypeVar("T")
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -173,7 +170,7 @@ class Runtime:
         The loss of another rank becomes a ``MachineError``.
         """
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            malloc.keep_freed_memory()
         try:
             with _among_ranks():
                 yield
@@ -211,7 +208,7 @@ def choose_runtime(
             threads = cores_a_rank()
     if threads != "auto":
         torch.set_num_threads(threads)
-    _give_back_large_blocks()
+    malloc.give_back_large_blocks()
     if memory_format == "auto":
         # On the CPU channels_last gave lenet5 1.2, basic_cnn 1.4 and tinyvgg 2.4 times the images a second, and
         # cost alexnet nothing; on CUDA it is the layout of the tensor cores, which fp32 does not use.
@@ -227,29 +224,6 @@ def _allow_only_deterministic_algorithms(wanted: bool) -> None:
     torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.deterministic = wanted
     torch.backends.cudnn.benchmark = False
-
-
-def _give_back_large_blocks() -> None:
-    """Have glibc give large blocks back to the system when they are freed, such as those of listing a million files.
-
-    Left to itself it keeps blocks of up to 32 MB after the first such that was freed.
-    """
-    _mallopt({M_MMAP_THRESHOLD: 2**20})
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep from now on what a batch or a layer freed for the next one, instead of giving it to the system.
-
-    Without it each batch of 79 MB costs 19,000 page faults, which took half of the time that its normalisation took.
-    """
-    _mallopt({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1})
-
-
-def _mallopt(settings: dict[int, int]) -> None:
-    set_one = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if set_one is not None:
-        for setting, value in settings.items():
-            set_one(setting, value)
 
 
 def _join(device: torch.device) -> torch.device:
