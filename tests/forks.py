@@ -39,7 +39,7 @@ for line in sys.stdin:
     os.setsid()
     os.chdir(order["folder"])
     for stream, file in enumerate(order["files"], start=1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), stream)
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.argv = ["cnn", *order["arguments"]]
@@ -83,22 +83,28 @@ class Forks:
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
-    def start(self, folder: Path, *arguments: str, before: str = "") -> int:
-        """Start ``cnn`` in a folder, where the file ``said`` gets what it prints; return its process number.
+    def start(
+        self,
+        folder: Path,
+        *arguments: str,
+        before: str = "",
+        files: tuple[str, str] = ("said", "said"),
+        environment: dict[str, str] | None = None,
+    ) -> int:
+        """Start ``cnn`` in a folder, where ``files`` get stdout and stderr; return its process number.
 
         Python code can be run in the process ``before``; it has :func:`when`.
         """
-        (folder / "said").unlink(missing_ok=True)
-        order = {"folder": str(folder), "arguments": arguments, "before": before, "files": ["said", "said"]}
-        return self._asked(**order, environment=dict(os.environ))
+        environment = dict(os.environ) if environment is None else environment
+        order = {"folder": str(folder), "arguments": arguments, "before": before}
+        return self._asked(**order, files=files, environment=environment)
 
     def run(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> "CompletedProcess[str]":
         """Run ``cnn`` in a folder to its end and return what it printed."""
         with TemporaryDirectory() as elsewhere:
-            files = [Path(elsewhere, "stdout"), Path(elsewhere, "stderr")]
-            order = {"folder": str(folder), "arguments": arguments, "before": "", "environment": environment}
-            code = self.wait(self._asked(**order, files=list(map(str, files))))
-            return CompletedProcess(arguments, code, *(file.read_text() for file in files))
+            files = f"{elsewhere}/stdout", f"{elsewhere}/stderr"
+            code = self.wait(self.start(folder, *arguments, files=files, environment=environment))
+            return CompletedProcess(arguments, code, *(Path(file).read_text() for file in files))
 
     def wait(self, process: int) -> int:
         """Return how a process ended: its exit code, or minus the signal that killed it."""
