@@ -27,6 +27,7 @@ from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.resuming import Changes, changes_of, data_changes_of, without_foreign_state
 from cnncli.run import Run
+from cnncli.scoring import score
 from cnncli.signals import Signals
 from cnncli.text import counted
 from cnncli.training.loop import EpochRecord, StepRecord, Watch, fit
@@ -203,7 +204,7 @@ class Session:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
         checkpoint = self.runtime.from_main(partial(self._reported, path))
-        metrics = self.experiment.score(checkpoint, loader, pause=pause)
+        metrics = score(self.experiment, checkpoint, loader, pause=pause)
         return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
 
     def _reported(self, path: Path) -> Checkpoint:

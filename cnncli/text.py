@@ -1,6 +1,7 @@
 """Words in messages: what strangers wrote, such as names of files, made harmless to look at; numbers with nouns."""
 
 import re
+from collections.abc import Iterable
 
 # Control characters, marks that turn the direction of writing, ends of lines and paragraphs, halves of characters.
 _TURNED = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"
@@ -31,3 +32,8 @@ def _escaped(match: re.Match[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """Return a number with its noun: 1 epoch, 2 epochs."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names one after the other, as they may stand within a line."""
+    return ", ".join(map(one_line, names))

@@ -19,6 +19,7 @@ from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.experiment import Experiment
 from cnncli.pipeline.decode import Picture
 from cnncli.run import Run
+from cnncli.scoring import experiment_of, score
 from cnncli.session import Session
 from tests.conftest import PictureFolder
 
@@ -99,7 +100,7 @@ def test_what_a_run_held_out_stays_held_out_when_pictures_are_added(folder_confi
         Session(resumed, run, Display()).train(first)
     Session(resumed, run, Display()).train(first, allow_changes=True)
     assert checkpoints.load(run.last).held_out == first.held_out
-    scored = Experiment.of_checkpoint(checkpoints.load(run.last))
+    scored = experiment_of(checkpoints.load(run.last))
     for experiment in (resumed, scored):
         for split, names in first.held_out.items():
             images = experiment.splits.load(split)  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ def test_ten_crops_are_scored_as_their_mean(folder_config: Path, tmp_path: Path)
     """Against probabilities averaged by hand over whole canvases."""
     run = trained(prepared(folder_config, "data.canvas=40", "train.epochs=1", "data.resize=crop"), tmp_path)
     checkpoint = checkpoints.load(run.last)
-    experiment = Experiment.of_checkpoint(checkpoint)
+    experiment = experiment_of(checkpoint)
     loader = experiment.eval_loader("test")
     assert loader is not None
     model, means, labels = checkpoint.build(), [], []
@@ -171,14 +172,14 @@ def test_ten_crops_are_scored_as_their_mean(folder_config: Path, tmp_path: Path)
             means.append(torch.stack([model(view).softmax(1) for view in ten_views(batch.images, 32)]).mean(0))
         labels.append(batch.labels)
     probabilities, wanted = torch.cat(means), torch.cat(labels)
-    metrics = experiment.score(checkpoint, loader, ten_crop=True)
+    metrics = score(experiment, checkpoint, loader, ten_crop=True)
     expected = torch.nn.functional.nll_loss(probabilities.log(), wanted)
     assert metrics.loss == pytest.approx(expected.item(), rel=1e-5)
     assert metrics.accuracy == (probabilities.argmax(1) == wanted).double().mean().item()
     other = replace(experiment, config=experiment.config.model_copy(deep=True))
     other.config.loss.name = "rbf_map"
     with pytest.raises(ConfigError, match="ten crops average probabilities, which rbf_map has none of"):
-        other.score(checkpoint, loader, ten_crop=True)
+        score(other, checkpoint, loader, ten_crop=True)
 
 
 def test_a_folder_is_scored_with_the_checkpoints_own_preprocessing(
@@ -190,7 +191,7 @@ def test_a_folder_is_scored_with_the_checkpoints_own_preprocessing(
     checkpoint = checkpoints.load(run.last)
     root = picture_folder("test", per_class=3, size=(70, 30))
     (root / "left").rename(tmp_path / "elsewhere")  # the tree trained on
-    experiment = Experiment.of_checkpoint(checkpoint, data=root)
+    experiment = experiment_of(checkpoint, data=root)
     assert experiment.splits.classes == ("left", "right", "top")
     loader = experiment.eval_loader("test")
     assert loader is not None
@@ -201,16 +202,16 @@ def test_a_folder_is_scored_with_the_checkpoints_own_preprocessing(
             with torch.inference_mode():
                 logits = network.model(network.preprocess(root / "test" / name / f"{number}.jpg"))
             losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor([network.classes.index(name)])))
-    assert experiment.score(checkpoint, loader).loss == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    assert score(experiment, checkpoint, loader).loss == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
 
 
 def test_a_folder_without_splits_is_a_test_split(folder_config: Path, tmp_path: Path) -> None:
     checkpoint = checkpoints.load(trained(prepared(folder_config, "train.epochs=1"), tmp_path).last)
-    experiment = Experiment.of_checkpoint(checkpoint, data=tmp_path / "pictures")
+    experiment = experiment_of(checkpoint, data=tmp_path / "pictures")
     assert experiment.splits.names == ["test"]
     loader = experiment.eval_loader("test")
     assert loader is not None
-    assert experiment.score(checkpoint, loader).num_images == 24
+    assert score(experiment, checkpoint, loader).num_images == 24
 
 
 def test_a_dry_run_writes_nothing(folder_config: Path, tmp_path: Path) -> None:
@@ -239,8 +240,8 @@ def test_a_strangers_config_starts_no_download_and_no_more_workers_than_cores(
     root = tmp_path / "elsewhere"
     checkpoint.config["data"] |= {"name": "torchvision", "dataset": "KMNIST", "root": str(root), "download": True}
     checkpoint.config["data"]["workers"] = 256
-    monkeypatch.setattr("cnncli.experiment.cores_a_rank", lambda: 3)
-    experiment = Experiment.of_checkpoint(checkpoint)
+    monkeypatch.setattr("cnncli.scoring.cores_a_rank", lambda: 3)
+    experiment = experiment_of(checkpoint)
     assert (experiment.config.data.options["download"], experiment.workers) == (False, 3)
     with pytest.raises(DataError, match="KMNIST is absent or damaged; put these files there"):
         experiment.eval_loader("test")

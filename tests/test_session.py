@@ -19,6 +19,7 @@ from cnncli.errors import ConfigError, DivergedError, Interrupted
 from cnncli.experiment import Experiment
 from cnncli.registry import MODELS
 from cnncli.run import Run
+from cnncli.scoring import experiment_of, score
 from cnncli.session import Session
 from cnncli.training.state import TrainState
 from tests.networks import TestNet
@@ -237,10 +238,10 @@ def test_one_epoch_and_one_more_equal_two(tiny_config: Path, tmp_path: Path) -> 
 def test_the_test_repeats_what_evaluating_the_checkpoint_says(tiny_config: Path, tmp_path: Path) -> None:
     _, result = trained(prepared(tiny_config, "train.ema=0.5"), tmp_path)
     checkpoint = checkpoints.load(result["test"]["checkpoint"])
-    experiment = Experiment.of_checkpoint(checkpoint)
+    experiment = experiment_of(checkpoint)
     loader = experiment.eval_loader("test")
     assert loader is not None
-    metrics = experiment.score(checkpoint, loader)
+    metrics = score(experiment, checkpoint, loader)
     assert (metrics.loss, metrics.accuracy) == (result["test"]["loss"], result["test"]["accuracy"])
 
 
@@ -250,10 +251,10 @@ def test_the_best_checkpoint_has_the_scores_of_the_best_epoch(tiny_config: Path,
     assert result["best"]["val"]["accuracy"] == max(row["val"]["accuracy"] for row in rows)
     checkpoint = checkpoints.load(run.best)
     assert checkpoint.state["progress"]["epoch"] == result["best"]["epoch"]
-    experiment = Experiment.of_checkpoint(checkpoint)
+    experiment = experiment_of(checkpoint)
     loader = experiment.eval_loader("val")
     assert loader is not None
-    assert experiment.score(checkpoint, loader).loss == result["best"]["val"]["loss"]
+    assert score(experiment, checkpoint, loader).loss == result["best"]["val"]["loss"]
 
 
 def test_validating_on_test_is_never_called_val(tiny_config: Path, tmp_path: Path) -> None:
@@ -313,10 +314,10 @@ def test_other_images_are_scored_with_classes_matched_by_name(
     turned = tmp_path / "turned.npz"
     np.savez(turned, test_images=images, test_labels=3 - labels, classes=np.array(["3", "2", "1", "0"]))
     checkpoint = checkpoints.load(run.best)
-    experiment = Experiment.of_checkpoint(checkpoint, data=turned)
+    experiment = experiment_of(checkpoint, data=turned)
     loader = experiment.eval_loader("test")
     assert loader is not None
-    metrics = experiment.score(checkpoint, loader)
+    metrics = score(experiment, checkpoint, loader)
     assert (metrics.accuracy, metrics.loss) == (result["test"]["accuracy"], result["test"]["loss"])
 
 

@@ -30,16 +30,16 @@ def evaluate(
     from cnncli.checkpoint import load
     from cnncli.display import Display, print_json, print_text
     from cnncli.errors import DataError
-    from cnncli.experiment import Experiment
+    from cnncli.scoring import experiment_of, score
 
     loaded, display = load(checkpoint), Display()
-    experiment = Experiment.of_checkpoint(loaded, data, device, display.note)
+    experiment = experiment_of(loaded, data, device, display.note)
     with experiment.listing_broken(split):
         loader = experiment.eval_loader(split)
         if loader is None:
             where, has = data or "the run was trained without one", " and ".join(experiment.splits.names)
             raise DataError(f"there is no {split} split: {where}; there is {has}")
-        metrics = experiment.score(loaded, loader, ten_crop)
+        metrics = score(experiment, loaded, loader, ten_crop)
     if not experiment.runtime.is_main:
         return
     result: dict[str, Any] = {
