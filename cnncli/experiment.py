@@ -108,9 +108,9 @@ class Experiment:
         images = self._images("train")
         assert images is not None
         transforms = transforms_of(self.config)
-        kept, skipped = self._kept(images, may_shrink=True)
+        kept, _ = self._kept(images, may_shrink=True)
         if isinstance(kept, Split) and transforms is None:
-            return ResidentLoader(kept, recipe, self.runtime, skipped)
+            return ResidentLoader(kept, recipe, self.runtime, len(images) - len(kept))
         return StreamingLoader(kept, recipe, self.runtime, self.workers, data.on_error, transforms, may_shrink=True)
 
     def eval_loader(self, name: SplitName, often: bool = False) -> Loader | None:
@@ -121,9 +121,9 @@ class Experiment:
         if (images := self._images(name)) is None:
             return None
         data, recipe = self.config.data, Recipe(self.preprocess, self.config.train.eval_batch_size)
-        kept, skipped = self._kept(images, may_shrink=False)
+        kept, files = self._kept(images, may_shrink=False)
         if isinstance(kept, Split):
-            return ResidentLoader(kept, recipe, self.runtime, skipped, often)
+            return ResidentLoader(kept, recipe, self.runtime, len(images) - len(kept), often, files)
         return StreamingLoader(kept, recipe, self.runtime, self.workers, data.on_error, ahead=often)
 
     @contextmanager
@@ -182,13 +182,13 @@ class Experiment:
         if here != self.runtime.from_main(lambda: here):
             raise DataError(f"{problem}; all need the same files")
 
-    def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, int]:
-        """Return the canvases of images where they are to be kept, or else the pictures; and how many are broken."""
+    def _kept(self, images: Images, may_shrink: bool) -> tuple[Images, Pictures | None]:
+        """Return the canvases of images where they are to be kept, or else the pictures; and the files they are of."""
         data = self.config.data
         if not isinstance(images, Pictures):
-            return Split(self.preprocess.fit(images.images), images.labels), 0
+            return Split(self.preprocess.fit(images.images), images.labels), None
         if data.cache == "off":
-            return images, 0
+            return images, images
         keeper = cache.Cache(self.preprocess, self.workers, data.on_error, self.note)
         if data.cache == "memory":
             split, good = keeper.in_memory(images, may_shrink)
@@ -201,4 +201,4 @@ class Experiment:
             hashlib.sha256(good.numpy().data).hexdigest(),
             "other pictures are broken here than where the first process runs",
         )
-        return split, len(images) - len(split)
+        return split, images.take(good.nonzero().squeeze(1))

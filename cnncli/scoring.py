@@ -1,10 +1,12 @@
 """A checkpoint and the images that it is scored on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cnncli.analysis.tencrop import TenCrop
 from cnncli.checkpoint import Checkpoint
@@ -13,13 +15,14 @@ from cnncli.config.schema import Config
 from cnncli.config.validation import validate
 from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.experiment import Experiment
+from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import DATASETS
 from cnncli.runtime import choose_runtime, cores_a_rank
 from cnncli.splits import Splits
 from cnncli.text import listed
-from cnncli.training.loop import evaluate, pausing
+from cnncli.training.loop import Watch, evaluate, watched
 from cnncli.training.meters import Metrics
 
 
@@ -64,13 +67,14 @@ def score(
     experiment: Experiment,
     checkpoint: Checkpoint,
     loader: Loader,
+    watch: Watch,
     ten_crop: bool = False,
-    pause: Callable[[], None] = lambda: None,
+    keep: Callable[[Batch, Tensor], None] = lambda batch, logits: None,
 ) -> Metrics:
-    """Evaluate a checkpoint on images whose classes are those of the experiment's data set.
+    """Evaluate a checkpoint on a split of the experiment; ``keep`` is given each batch and its logits.
 
-    With ``ten_crop`` the network sees five places of the canvas and their mirror images, and their mean counts.
-    ``pause`` is called before each batch.
+    With ``ten_crop`` the network sees five places of the canvas and their mirror images, and their mean counts. Classes
+    are matched by name; ``DataError`` lists those that only the data or only the network has.
     """
     model = experiment.runtime.place(checkpoint.build())
     if ten_crop:
@@ -82,10 +86,44 @@ def score(
         if experiment.config.loss.name != "cross_entropy":
             raise ConfigError(f"ten crops average probabilities, which {experiment.config.loss.name} has none of")
         model = TenCrop(model, experiment.preprocess.size)
-    loader.labels = _renumbered(loader.labels, experiment.splits.classes, checkpoint.classes)
+    if list(experiment.splits.classes) != checkpoint.classes:
+        loader.labels = _matched(list(experiment.splits.classes), checkpoint.classes)[loader.labels]
+        experiment.note("the data have the classes in another order than the network; they are matched by name")
     with experiment.runtime.guard(loader.recipe.batch_size):
-        batches = pausing(loader.in_order(canvases=ten_crop), loader.num_batches_in_order, pause)
-        return evaluate(model, experiment.build_criterion(), batches, experiment.runtime)
+        batches = watched(loader, watch, "evaluation", ten_crop)
+        return evaluate(model, experiment.build_criterion(), batches, experiment.runtime, keep)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network makes of the images of a split, on the CPU.
+
+    ``rows`` int64 [N] are the numbers of the images, rising; ``labels`` int64 [N] are right, and ``probabilities``
+    float32 [N, num_classes] are the softmax of the logits.
+    """
+
+    rows: Tensor
+    labels: Tensor
+    probabilities: Tensor
+
+
+def predict(
+    experiment: Experiment, checkpoint: Checkpoint, loader: Loader, watch: Watch, ten_crop: bool = False
+) -> tuple[Metrics, Predictions]:
+    """Evaluate as :func:`score` does, and return as well what is predicted of each image, on all ranks."""
+    kept: list[tuple[Tensor, Tensor]] = []
+
+    def keep(batch: Batch, logits: Tensor) -> None:
+        assert batch.rows is not None
+        kept.append((batch.rows, logits.float()))  # which stay on the device
+
+    metrics = score(experiment, checkpoint, loader, watch, ten_crop, keep)
+    empty = (torch.empty(0, dtype=torch.long), torch.empty(0, len(checkpoint.classes)))
+    mine = [torch.cat([part.cpu() for part in parts]) for parts in zip(empty, *kept, strict=True)]
+    rows, logits = (torch.cat(parts) for parts in zip(*experiment.runtime.of_all(mine), strict=True))
+    order = rows.argsort()
+    rows = rows[order]
+    return metrics, Predictions(rows, loader.labels[rows], logits[order].softmax(1))
 
 
 def _disarm(config: Config) -> None:
@@ -111,10 +149,21 @@ def _splits_of(data: Path, config: Config) -> Splits:
     return Splits(source, config)
 
 
-def _renumbered(labels: torch.Tensor, classes: tuple[str, ...], wanted: list[str]) -> torch.Tensor:
-    """Translate labels [N] of ``classes`` into those of ``wanted``, by name."""
-    if list(classes) == wanted:
-        return labels
-    if strange := [name for name in classes if name not in wanted]:
-        raise DataError(f"the network knows no class {listed(strange[:5])}; it knows {listed(wanted[:20])}")
-    return torch.tensor([wanted.index(name) for name in classes])[labels]
+def _matched(classes: list[str], wanted: list[str]) -> Tensor:
+    """Return the label int64 [num_classes] that each of ``classes`` has among those ``wanted``, by name."""
+    number = {name: label for label, name in enumerate(wanted)}
+    strange = [name for name in classes if name not in number]
+    missing = sorted(number.keys() - set(classes), key=number.__getitem__)
+    if strange or missing:
+        only = {"only the data have": strange, "only the network knows": missing}
+        lines = [f"  {whose} {_listed(names)}" for whose, names in only.items() if names]
+        raise DataError(
+            "the classes of the data are not those of the network:\n"
+            + "\n".join(lines)
+            + "\nrename folders, or what is in 'classes' of an .npz file; a class may be there without images"
+        )
+    return torch.tensor([number[name] for name in classes])
+
+
+def _listed(names: list[str]) -> str:
+    return listed(names[:20]) + f" and {len(names) - 20:,} more" * (len(names) > 20)

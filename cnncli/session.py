@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -87,7 +87,7 @@ class Session:
             for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
                 self._end_epoch(state, record)
             self._draw()
-            result = self._test(test, watch.pause)
+            result = self._test(test, watch)
         best = best_row(self.history)
         return {
             "run_dir": str(self.run.path),
@@ -198,13 +198,13 @@ class Session:
             draw_curves({self.run.path.name: self.history}, self.run.curves)
         self._drawn_when = time.monotonic()
 
-    def _test(self, loader: Loader | None, pause: Callable[[], None]) -> dict[str, Any] | None:
+    def _test(self, loader: Loader | None, watch: Watch) -> dict[str, Any] | None:
         """Score the checkpoint that ``train.report`` names on the test split, once, as ``cnn eval`` would."""
         if loader is None:
             return None
         path = self.run.best if self.config.train.report == "best" else self.run.last
         checkpoint = self.runtime.from_main(partial(self._reported, path))
-        metrics = score(self.experiment, checkpoint, loader, pause=pause)
+        metrics = score(self.experiment, checkpoint, loader, watch)
         return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
 
     def _reported(self, path: Path) -> Checkpoint:

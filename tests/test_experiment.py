@@ -21,6 +21,7 @@ from cnncli.pipeline.decode import Picture
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, score
 from cnncli.session import Session
+from cnncli.training.loop import Watch
 from tests.conftest import PictureFolder
 
 
@@ -172,14 +173,14 @@ def test_ten_crops_are_scored_as_their_mean(folder_config: Path, tmp_path: Path)
             means.append(torch.stack([model(view).softmax(1) for view in ten_views(batch.images, 32)]).mean(0))
         labels.append(batch.labels)
     probabilities, wanted = torch.cat(means), torch.cat(labels)
-    metrics = score(experiment, checkpoint, loader, ten_crop=True)
+    metrics = score(experiment, checkpoint, loader, Watch(), ten_crop=True)
     expected = torch.nn.functional.nll_loss(probabilities.log(), wanted)
     assert metrics.loss == pytest.approx(expected.item(), rel=1e-5)
     assert metrics.accuracy == (probabilities.argmax(1) == wanted).double().mean().item()
     other = replace(experiment, config=experiment.config.model_copy(deep=True))
     other.config.loss.name = "rbf_map"
     with pytest.raises(ConfigError, match="ten crops average probabilities, which rbf_map has none of"):
-        score(other, checkpoint, loader, ten_crop=True)
+        score(other, checkpoint, loader, Watch(), ten_crop=True)
 
 
 def test_a_folder_is_scored_with_the_checkpoints_own_preprocessing(
@@ -202,7 +203,9 @@ def test_a_folder_is_scored_with_the_checkpoints_own_preprocessing(
             with torch.inference_mode():
                 logits = network.model(network.preprocess(root / "test" / name / f"{number}.jpg"))
             losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor([network.classes.index(name)])))
-    assert score(experiment, checkpoint, loader).loss == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    assert score(experiment, checkpoint, loader, Watch()).loss == pytest.approx(
+        torch.stack(losses).mean().item(), rel=1e-5
+    )
 
 
 def test_a_folder_without_splits_is_a_test_split(folder_config: Path, tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_a_folder_without_splits_is_a_test_split(folder_config: Path, tmp_path: 
     assert experiment.splits.names == ["test"]
     loader = experiment.eval_loader("test")
     assert loader is not None
-    assert score(experiment, checkpoint, loader).num_images == 24
+    assert score(experiment, checkpoint, loader, Watch()).num_images == 24
 
 
 def test_a_dry_run_writes_nothing(folder_config: Path, tmp_path: Path) -> None:

@@ -214,15 +214,15 @@ def test_what_the_others_differ_from_is_good(jail: Jail, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["</script>", "<img src=x>"], "it knows </script>, <img src=x>"),
-        (["a\x1b[2J\x9b1m", "\u202eb\nerror: c"], r"it knows a\x1b[2J\x9b1m, \u202eb\nerror: c"),
+        (["</script>", "<img src=x>"], "</script>, <img src=x>"),
+        (["a\x1b[2J\x9b1m", "\u202eb\nerror: c"], r"a\x1b[2J\x9b1m, \u202eb\nerror: c"),
     ],
 )
 def test_names_of_classes_are_seen_as_they_are(classes: list[str], message: str, jail: Jail, tmp_path: Path) -> None:
     (tmp_path / "hostile.pt").write_bytes(checkpoint(classes=classes))
     np.savez(tmp_path / "images.npz", test_images=IMAGES, test_labels=LABELS, classes=np.array(["cat", "dog"]))
     done = refused(jail, tmp_path, "eval", "hostile.pt")
-    assert done.err == f"error: the network knows no class cat, dog; {message}\n"
+    assert done.err.splitlines()[1:3] == ["  only the data have cat, dog", f"  only the network knows {message}"]
     assert done.exit_code == 3
 
 

@@ -21,6 +21,7 @@ from cnncli.registry import MODELS
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, score
 from cnncli.session import Session
+from cnncli.training.loop import Watch
 from cnncli.training.state import TrainState
 from tests.networks import TestNet
 
@@ -241,7 +242,7 @@ def test_the_test_repeats_what_evaluating_the_checkpoint_says(tiny_config: Path,
     experiment = experiment_of(checkpoint)
     loader = experiment.eval_loader("test")
     assert loader is not None
-    metrics = score(experiment, checkpoint, loader)
+    metrics = score(experiment, checkpoint, loader, Watch())
     assert (metrics.loss, metrics.accuracy) == (result["test"]["loss"], result["test"]["accuracy"])
 
 
@@ -254,7 +255,7 @@ def test_the_best_checkpoint_has_the_scores_of_the_best_epoch(tiny_config: Path,
     experiment = experiment_of(checkpoint)
     loader = experiment.eval_loader("val")
     assert loader is not None
-    assert score(experiment, checkpoint, loader).loss == result["best"]["val"]["loss"]
+    assert score(experiment, checkpoint, loader, Watch()).loss == result["best"]["val"]["loss"]
 
 
 def test_validating_on_test_is_never_called_val(tiny_config: Path, tmp_path: Path) -> None:
@@ -317,7 +318,7 @@ def test_other_images_are_scored_with_classes_matched_by_name(
     experiment = experiment_of(checkpoint, data=turned)
     loader = experiment.eval_loader("test")
     assert loader is not None
-    metrics = score(experiment, checkpoint, loader)
+    metrics = score(experiment, checkpoint, loader, Watch())
     assert (metrics.accuracy, metrics.loss) == (result["test"]["accuracy"], result["test"]["loss"])
 
 

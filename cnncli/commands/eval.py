@@ -31,6 +31,7 @@ def evaluate(
     from cnncli.display import Display, print_json, print_text
     from cnncli.errors import DataError
     from cnncli.scoring import experiment_of, score
+    from cnncli.training.loop import Watch
 
     loaded, display = load(checkpoint), Display()
     experiment = experiment_of(loaded, data, device, display.note)
@@ -39,7 +40,7 @@ def evaluate(
         if loader is None:
             where, has = data or "the run was trained without one", " and ".join(experiment.splits.names)
             raise DataError(f"there is no {split} split: {where}; there is {has}")
-        metrics = score(experiment, loaded, loader, ten_crop)
+        metrics = score(experiment, loaded, loader, Watch(progress=display.follow), ten_crop)
     if not experiment.runtime.is_main:
         return
     result: dict[str, Any] = {

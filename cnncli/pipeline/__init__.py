@@ -10,7 +10,8 @@ class Batch(NamedTuple):
 
     ``targets`` are the labels, or shares of the classes [B, num_classes] where images were mixed. The batch takes
     ``size`` positions of the plan, on all ranks together; where it has none for this rank, its image does not count.
-    ``num_skipped`` files were broken and are left out.
+    ``num_skipped`` files were broken and are left out. In evaluation ``rows`` int64 [B], on the CPU, are the
+    numbers of the images in the split.
     """
 
     images: Tensor
@@ -19,6 +20,7 @@ class Batch(NamedTuple):
     size: int
     counts: bool = True
     num_skipped: int = 0
+    rows: Tensor | None = None
 
     def parts(self, number: int) -> "list[Batch]":
         """Cut the batch into up to ``number`` parts of about the same size."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cnncli.datasets import Images
+from cnncli.datasets import Images, Pictures
 from cnncli.pipeline import Batch
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.plan import EpochPlan, Rows, batches_in_order, plan_balanced_epoch, plan_epoch
@@ -50,10 +50,11 @@ class Recipe:
 class Loader(ABC):
     """A split, handed out batch by batch; the last batch of an epoch may be smaller."""
 
-    def __init__(self, images: Images, recipe: Recipe, runtime: Runtime) -> None:
+    def __init__(self, images: Images, recipe: Recipe, runtime: Runtime, files: Pictures | None = None) -> None:
         self.recipe, self.runtime = recipe, runtime
         self.num_images = len(images)
         self.labels = images.labels
+        self.files = images if isinstance(images, Pictures) else files  # of the images, where they have any
 
     @property
     def num_batches(self) -> int:
@@ -82,6 +83,10 @@ class Loader(ABC):
         A batch of which every file is broken is one image that does not count.
         """
 
+    @abstractmethod
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Return what the network sees of some images, before it is normalised: uint8 [N, C, S, S] on the CPU."""
+
     def _augmented(self, pixels: Tensor, labels: Tensor, rows: Rows, augment: Augment) -> Batch:
         """Finish a batch for training: uint8 [B, C, S, S] on the device, and its rows of the plan."""
         assert rows.draws is not None
@@ -96,10 +101,10 @@ class Loader(ABC):
                 images, targets = augment.mixed(images, labels, draws, self.recipe.num_classes)
             return Batch(images, labels, targets, rows.size, rows.counts)
 
-    def _plain(self, pixels: Tensor, labels: Tensor, canvases: bool) -> Batch:
+    def _plain(self, pixels: Tensor, labels: Tensor, rows: Tensor, canvases: bool) -> Batch:
         """Finish a batch for evaluation."""
         with torch.no_grad():
             if not canvases:
                 pixels = centred(pixels, self.recipe.preprocess.size)
             images = self.recipe.preprocess.normalise(self.runtime.arrange(pixels))
-            return Batch(images, labels, labels, len(labels))
+            return Batch(images, labels, labels, len(labels), rows=rows)

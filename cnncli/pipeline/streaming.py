@@ -18,6 +18,7 @@ from cnncli.errors import ConfigError
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader, Recipe
 from cnncli.pipeline.plan import Rows
+from cnncli.pipeline.preprocess import centred
 from cnncli.pipeline.reading import BrokenFile, OnError, Read, Reader, Wanted
 from cnncli.pipeline.transforms import Transforms
 from cnncli.pipeline.workers import by_workers
@@ -107,7 +108,7 @@ class StreamingLoader(Loader):
         ahead: bool = True,
     ) -> None:
         super().__init__(images, recipe, runtime)
-        self.on_error = on_error
+        self.on_error, self._images = on_error, images
         crops = recipe.augment if recipe.augment.resized_crop and isinstance(images, Pictures) else None
         self._rest = replace(recipe.augment, resized_crop=None, flip=False) if crops else recipe.augment
         self._passes = 0
@@ -129,9 +130,15 @@ class StreamingLoader(Loader):
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
         for rows, read in self._plain_passes.read(self._passes, 0):
             kept, pixels, labels = self._whole(rows, read)
-            batch = self._plain(pixels, labels, canvases)
+            batch = self._plain(pixels, labels, kept.images, canvases)
             yield batch._replace(counts=kept.counts, num_skipped=len(read.broken))
         self._passes += 1
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Return what the network sees of some images, before it is normalised: uint8 [N, C, S, S] on the CPU."""
+        reader = Reader(self._images, self.recipe.preprocess)
+        read = reader[reader.wanted(Rows(len(rows), rows, None))]
+        return centred(read.pixels, self.recipe.preprocess.size)
 
     def _whole(self, rows: Rows, read: Read) -> tuple[Rows, Tensor, Tensor]:
         """Return rows, pixels and labels, on the device, without those that could not be read."""

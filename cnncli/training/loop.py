@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnncli.errors import DivergedError
 from cnncli.pipeline import Batch
@@ -50,9 +50,9 @@ class Watch:
     alike: it may save the state as it is, and raise to stop.
     """
 
-    log_every: int
-    log: Callable[[StepRecord], None]
-    progress: Callable[[Iterable[Batch], int, str], Iterable[Batch]]
+    log_every: int = 50
+    log: Callable[[StepRecord], None] = lambda record: None
+    progress: Callable[[Iterable[Batch], int, str], Iterable[Batch]] = lambda batches, number, word: batches
     pause: Callable[[], None] = lambda: None
 
 
@@ -77,8 +77,7 @@ def fit(
         scores = None
         if validation is not None:
             state.runtime.agree(state.evaluated_model)  # or each rank would score one of its own
-            scored = pausing(validation.in_order(), validation.num_batches_in_order, watch.pause)
-            shown = watch.progress(scored, validation.num_batches_in_order, f"{label} validation")
+            shown = watched(validation, watch, f"{label} validation")
             scores = evaluate(state.evaluated_model, state.criterion, shown, state.runtime)
         state.schedule.observe((scores or train).loss)
         seconds = state.seconds
@@ -86,6 +85,12 @@ def fit(
         state.end_epoch()
         speed = loader.num_images / seconds
         yield EpochRecord(state.epoch, state.steps, state.lr, state.overflows, seconds, speed, train, scores)
+
+
+def watched(loader: Loader, watch: Watch, label: str, canvases: bool = False) -> Iterable[Batch]:
+    """Return all images of a split in their order, to be scored while ``watch`` looks on."""
+    num_batches = loader.num_batches_in_order
+    return watch.progress(pausing(loader.in_order(canvases), num_batches, watch.pause), num_batches, label)
 
 
 def pausing(batches: Iterable[Batch], num_batches: int, pause: Callable[[], None]) -> Iterator[Batch]:
@@ -128,8 +133,14 @@ def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, a
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, criterion: nn.Module, batches: Iterable[Batch], runtime: Runtime) -> Metrics:
-    """Score ``model`` on ``batches`` without training it."""
+def evaluate(
+    model: nn.Module,
+    criterion: nn.Module,
+    batches: Iterable[Batch],
+    runtime: Runtime,
+    keep: Callable[[Batch, Tensor], None] = lambda batch, logits: None,
+) -> Metrics:
+    """Score ``model`` on ``batches`` without training it; ``keep`` is given each batch and its logits."""
     model.eval()
     criterion.eval()
     meter = Meter(runtime)
@@ -142,4 +153,5 @@ def evaluate(model: nn.Module, criterion: nn.Module, batches: Iterable[Batch], r
             loss = criterion(logits, batch.labels)
         meter.update(loss, len(batch.labels), logits, batch.labels)
         meter.update_top5(logits, batch.labels)
+        keep(batch, logits)
     return meter.compute()
