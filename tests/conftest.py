@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cnncli import launch
+from cnncli.config.validation import load_config
+from cnncli.display import Display
+from cnncli.run import Run
 from tests.forks import Forks, forking
 
 # Where tests run in the background of a script, these are ignored, and so they would be by all that they start.
@@ -37,8 +42,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     monkeypatch.setenv("CNN_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture
-def tiny_npz(tmp_path: Path) -> Path:
+def write_tiny_npz(folder: Path) -> Path:
     """Write 60 train and 20 test images [12, 12], four classes told apart by the brightest quarter."""
     random = np.random.default_rng(0)
     arrays = {}
@@ -49,41 +53,49 @@ def tiny_npz(tmp_path: Path) -> Path:
             row, column = divmod(int(label), 2)
             image[row * 6 : row * 6 + 6, column * 6 : column * 6 + 6] += 120
         arrays |= {f"{split}_images": images, f"{split}_labels": labels}
-    path = tmp_path / "tiny.npz"
+    path = folder / "tiny.npz"
     np.savez(path, **arrays)
     return path
+
+
+@pytest.fixture
+def tiny_npz(tmp_path: Path) -> Path:
+    """Write the tiny images."""
+    return write_tiny_npz(tmp_path)
 
 
 PictureFolder = Callable[..., Path]
 
 
+def write_pictures(
+    root: Path, *splits: str, per_class: int = 8, kind: str = "jpg", size: tuple[int, int] = (50, 40)
+) -> Path:
+    """Write smooth pictures, one folder a class, told apart by which half is bright."""
+    random = np.random.default_rng(0)
+    for split in splits or ("",):
+        for label, name in enumerate(("left", "right", "top")):
+            folder = root / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(per_class):
+                pixels = random.integers(0, 100, (4, 4, 3), dtype=np.uint8)
+                bright = (pixels[:, :2], pixels[:, 2:], pixels[:2])[label]
+                bright += 150
+                picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+                picture.save(folder / f"{number}.{kind}")
+    return root
+
+
 @pytest.fixture
 def picture_folder(tmp_path: Path) -> PictureFolder:
-    """Return a function that writes smooth pictures, one folder a class, told apart by which half is bright."""
-
-    def write(*splits: str, per_class: int = 8, kind: str = "jpg", size: tuple[int, int] = (50, 40)) -> Path:
-        random, root = np.random.default_rng(0), tmp_path / "pictures"
-        for split in splits or ("",):
-            for label, name in enumerate(("left", "right", "top")):
-                folder = root / split / name
-                folder.mkdir(parents=True, exist_ok=True)
-                for number in range(per_class):
-                    pixels = random.integers(0, 100, (4, 4, 3), dtype=np.uint8)
-                    bright = (pixels[:, :2], pixels[:, 2:], pixels[:2])[label]
-                    bright += 150
-                    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-                    picture.save(folder / f"{number}.{kind}")
-        return root
-
-    return write
+    """Return a function that writes smooth pictures into a folder of the test's own."""
+    return partial(write_pictures, tmp_path / "pictures")
 
 
-@pytest.fixture
-def folder_config(tmp_path: Path, picture_folder: PictureFolder) -> Path:
+def write_folder_config(folder: Path, root: Path) -> Path:
     """Write a config that trains tinyvgg on 24 pictures that are one tree."""
-    path = tmp_path / "folder.yaml"
+    path = folder / "folder.yaml"
     path.write_text(
-        f"data: {{name: image_folder, root: {picture_folder()}, size: 32, validation: 0.25, test: 0.2, workers: 0}}\n"
+        f"data: {{name: image_folder, root: {root}, size: 32, validation: 0.25, test: 0.2, workers: 0}}\n"
         "model: {name: tinyvgg}\n"
         "train: {epochs: 2, batch_size: 5, log_every: 1}\n"
         "runtime: {device: cpu}\n"
@@ -92,16 +104,48 @@ def folder_config(tmp_path: Path, picture_folder: PictureFolder) -> Path:
 
 
 @pytest.fixture
-def tiny_config(tmp_path: Path, tiny_npz: Path) -> Path:
+def folder_config(tmp_path: Path, picture_folder: PictureFolder) -> Path:
+    """Write a config that trains tinyvgg on pictures."""
+    return write_folder_config(tmp_path, picture_folder())
+
+
+def write_tiny_config(folder: Path, images: Path) -> Path:
     """Write a config that trains lenet5 on the tiny images in a second."""
-    path = tmp_path / "tiny.yaml"
+    path = folder / "tiny.yaml"
     path.write_text(
-        f"data: {{name: npz, path: {tiny_npz}, validation: 0.2}}\n"
+        f"data: {{name: npz, path: {images}, validation: 0.2}}\n"
         "model: {name: lenet5, activation: tanh}\n"
         "train: {epochs: 2, batch_size: 16, log_every: 1}\n"
         "runtime: {device: cpu}\n"
     )
     return path
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, tiny_npz: Path) -> Path:
+    """Write a config that trains lenet5 on the tiny images."""
+    return write_tiny_config(tmp_path, tiny_npz)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train lenet5 on the tiny images, once for all tests that only read a run."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return _trained(write_tiny_config(folder, write_tiny_npz(folder)), folder)
+
+
+@pytest.fixture(scope="session")
+def folder_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train tinyvgg on pictures, once for all tests that only read a run."""
+    folder = tmp_path_factory.mktemp("folder")
+    return _trained(write_folder_config(folder, write_pictures(folder / "pictures")), folder)
+
+
+def _trained(config: Path, folder: Path) -> Run:
+    sets = ["data.cache=memory"] if "image_folder" in config.read_text() else []
+    run = Run.at(folder / "runs" / config.stem)
+    launch.train(load_config(config, sets), run, Display())
+    return run
 
 
 Cnn = Callable[..., "subprocess.CompletedProcess[str]"]
