@@ -19,9 +19,9 @@ from cnncli import checkpoint as checkpoints
 from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
-from cnncli.config.schema import Config
 from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
+from cnncli.history import best_row, measured, row_of
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
@@ -31,7 +31,6 @@ from cnncli.scoring import score
 from cnncli.signals import Signals
 from cnncli.text import counted
 from cnncli.training.loop import EpochRecord, StepRecord, Watch, fit
-from cnncli.training.meters import Metrics
 from cnncli.training.state import TrainState
 
 SECONDS_BETWEEN_DRAWINGS = 10
@@ -180,7 +179,7 @@ class Session:
 
     def _end_epoch(self, state: TrainState, record: EpochRecord) -> None:
         """Note an epoch, save what is due, and draw now and then."""
-        self.history.append(_row(record, self.config))
+        self.history.append(row_of(record, self.config))
         improved = best_row(self.history) is self.history[-1]
         last = state.epoch == self.config.train.epochs
         if self.runtime.is_main:
@@ -205,7 +204,7 @@ class Session:
         path = self.run.best if self.config.train.report == "best" else self.run.last
         checkpoint = self.runtime.from_main(partial(self._reported, path))
         metrics = score(self.experiment, checkpoint, loader, watch)
-        return {"checkpoint": str(path), **_measured(metrics), "num_images": metrics.num_images}
+        return {"checkpoint": str(path), **measured(metrics), "num_images": metrics.num_images}
 
     def _reported(self, path: Path) -> Checkpoint:
         try:
@@ -222,29 +221,6 @@ class Session:
             again = f"torchrun with its options as before, and -m {again.replace('cnn', 'cnncli', 1)}"
         kind = Terminated if number == signal.SIGTERM else Interrupted
         return kind(f"stopped {_where(state)}; {self.run.last} holds the run. Go on with: {again}")
-
-
-def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the epoch of the highest validation accuracy; of equal ones that of the lower loss, then the earlier."""
-    validated = [row for row in history if row["val"]]
-    return max(validated, key=lambda row: (row["val"]["accuracy"], -row["val"]["loss"]), default=None)
-
-
-def _row(record: EpochRecord, config: Config) -> dict[str, Any]:
-    """Return an epoch as history.jsonl has it: scores on the test split are never called val."""
-    row, validate_on = asdict(record), config.train.validate_on
-    del row["train"], row["validation"]
-    if config.runtime.precision != "fp16":
-        del row["overflows"]
-    if config.data.on_error == "skip":
-        row["num_skipped"] = record.train.num_skipped + (record.validation.num_skipped if record.validation else 0)
-    scores = _measured(record.validation) if record.validation else None
-    row |= {"train": _measured(record.train), "val": scores if validate_on == "val" else None}
-    return row | ({"test": scores} if validate_on == "test" else {})
-
-
-def _measured(metrics: Metrics) -> dict[str, Any]:
-    return {"loss": metrics.loss, "accuracy": metrics.accuracy}
 
 
 def _where(state: TrainState) -> str:
