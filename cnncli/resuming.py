@@ -13,7 +13,7 @@ from cnncli.text import counted
 MAY_CHANGE = {
     "data.workers",
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
-    *("train.log_every", "train.output", "train.name"),
+    *("train.patience", "train.log_every", "train.output", "train.name"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes"),
 }
 OPEN_ENDED = {"constant", "step", "plateau"}

@@ -21,7 +21,7 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
-from cnncli.history import best_row, measured, row_of
+from cnncli.history import best_row, is_hopeless, measured, row_of
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
@@ -83,8 +83,11 @@ class Session:
             self._resume(state, resumed, changes) if resumed else self._begin(state)
             self._introduce(state, loader, validation)
             watch = Watch(settings.log_every, self._log_step, self.display.follow, partial(self._pause, state))
-            for record in fit(state, loader, validation, settings.epochs, watch, settings.accumulate):
-                self._end_epoch(state, record)
+            records = fit(state, loader, validation, settings.epochs, watch, settings.accumulate)
+            while not self._is_over(state):
+                self._end_epoch(state, next(records))
+            if state.epoch < settings.epochs:
+                self.display.note(f"ended early: {counted(settings.patience or 0, 'epoch')} without a better one")
             self._draw()
             result = self._test(test, watch)
         best = best_row(self.history)
@@ -181,7 +184,7 @@ class Session:
         """Note an epoch, save what is due, and draw now and then."""
         self.history.append(row_of(record, self.config))
         improved = best_row(self.history) is self.history[-1]
-        last = state.epoch == self.config.train.epochs
+        last = self._is_over(state)
         if self.runtime.is_main:
             self.run.log_epoch(self.history[-1])
         if improved or last or state.epoch % self.config.checkpoint.every_epochs == 0:
@@ -191,6 +194,11 @@ class Session:
         if not last and time.monotonic() - self._drawn_when > SECONDS_BETWEEN_DRAWINGS:
             self._draw()
         self.display.epoch(self.history[-1], self.config.train.epochs)
+
+    def _is_over(self, state: TrainState) -> bool:
+        """Whether all epochs are done, or those left are not worth it."""
+        settings = self.config.train
+        return state.epoch == settings.epochs or (not state.position and is_hopeless(self.history, settings.patience))
 
     def _draw(self) -> None:
         if self.runtime.is_main:

@@ -61,6 +61,8 @@ def _settle_data(config: Config, splits: Splits) -> None:
             raise config.error(("augment", key), f"changes colours, but images of {data.name} have none here")
     if "val" not in splits.names and config.train.report == "best":
         raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
+    if "val" not in splits.names and config.train.patience is not None:
+        raise config.error(("train", "patience"), "needs a validation split to judge by: set data.validation")
 
 
 def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess, runtime: Runtime) -> None:

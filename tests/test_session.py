@@ -17,6 +17,7 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.validation import load_config
 from cnncli.errors import ConfigError, DivergedError, Interrupted
 from cnncli.experiment import Experiment
+from cnncli.history import is_hopeless
 from cnncli.registry import MODELS
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, score
@@ -256,6 +257,30 @@ def test_the_best_checkpoint_has_the_scores_of_the_best_epoch(tiny_config: Path,
     loader = experiment.eval_loader("val")
     assert loader is not None
     assert score(experiment, checkpoint, loader, Watch()).loss == result["best"]["val"]["loss"]
+
+
+def test_training_ends_early_and_stays_ended(tiny_config: Path, tmp_path: Path) -> None:
+    """After as many epochs without a better one as train.patience says; a run that is more patient goes on."""
+    sets = ("train.patience=2", "optimizer.lr=0.3", "checkpoint.every_epochs=100")
+    experiment = prepared(tiny_config, *sets, epochs=40)
+    run, result = trained(experiment, tmp_path)
+    rows = run.read_history()
+    assert [is_hopeless(rows[:end], 2) for end in range(1, len(rows) + 1)] == [False] * (len(rows) - 1) + [True]
+    assert result["epochs"] == len(rows) < 40
+    last = checkpoints.load(run.last)
+    assert last.state["progress"]["epoch"] == len(rows)
+    again = Session(experiment, run, Silent())
+    assert again.train(last)["test"] == result["test"]
+    assert again.display.notes[-1] == "ended early: 2 epochs without a better one"  # type: ignore[attr-defined]
+    assert run.read_history() == rows
+    patient = prepared(tiny_config, *sets, "train.patience=3", epochs=40)
+    assert Session(patient, run, Silent()).train(last)["epochs"] > len(rows)
+
+
+@pytest.mark.parametrize("setting", ["train.patience=1"])
+def test_what_looks_for_the_best_needs_a_validation_split(setting: str, tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match=f"--set {setting.partition('=')[0]}: .* needs a validation split"):
+        prepared(tiny_config, "data.validation=0", "train.report=last", setting)
 
 
 def test_validating_on_test_is_never_called_val(tiny_config: Path, tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ class Train(Section):
     """the split scored after each epoch; test, as tutorials have it, must be asked for"""
     report: Literal["best", "last"] = "best"
     """the checkpoint whose test accuracy is the result: best on the validation split, or last"""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """epochs without a better validation accuracy after which training ends; null for never"""
     log_every: Annotated[int, Field(ge=1)] = 50
     """steps between two rows of steps.jsonl"""
     clip_norm: Annotated[float, Field(gt=0)] | None = None

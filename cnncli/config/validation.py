@@ -103,6 +103,8 @@ def contradictions(config: Config) -> list[Problem]:
                 "best would be chosen on the test images, since train.validate_on is test; set train.report: last",
             )
         )
+    if train.validate_on == "test" and train.patience is not None:
+        found.append(Problem(("train", "patience"), "would end training by the test images: train.validate_on is test"))
     found += [
         Problem(("augment", key), f"from {ends[0]} to {ends[1]} is no range: the smaller one comes first")
         for key in ("resized_crop", "aspect")
