@@ -14,7 +14,7 @@ MAY_CHANGE = {
     "data.workers",
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
     *("train.patience", "train.log_every", "train.output", "train.name"),
-    *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes"),
+    *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep_best"),
 }
 OPEN_ENDED = {"constant", "step", "plateau"}
 

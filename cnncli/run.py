@@ -34,6 +34,17 @@ class Run:
         self.last = path / "checkpoints" / "last.pt"
         self.best = path / "checkpoints" / "best.pt"
 
+    def of_epoch(self, number: int) -> Path:
+        """Return where the checkpoint of an epoch is kept that is one of several best."""
+        return self.last.parent / f"epoch-{number}.pt"
+
+    def drop_epochs(self, but: list[int]) -> None:
+        """Remove the checkpoints of epochs ``but`` of some."""
+        kept = {self.of_epoch(number) for number in but}
+        for path in self.last.parent.glob("epoch-[0-9]*.pt"):
+            if path not in kept:
+                path.unlink()
+
     @classmethod
     def create(cls, output: Path, name: str) -> "Run":
         """Make ``output/name``, or ``output/name-2`` and so on where that is taken; ``MachineError`` if it cannot."""

@@ -21,7 +21,7 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
 from cnncli.experiment import Experiment
-from cnncli.history import best_row, is_hopeless, measured, row_of
+from cnncli.history import best_row, best_rows, is_hopeless, measured, row_of
 from cnncli.pages.curves import draw_curves
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
@@ -125,8 +125,8 @@ class Session:
     def _note_resumed(self, state: TrainState, changes: Changes) -> None:
         if self.run.cut(self.history, state.steps):
             self._draw()
-        if state.position == 0 and best_row(self.history[-1:]) and best_row(self.history) is self.history[-1]:
-            files.link(self.run.last, self.run.best)  # it may have ended between the two
+        if state.position == 0 and self.history:
+            self._keep_best()  # it may have ended between the two
         if changes:
             self._write_config()
         before = self.run.read_environment().get("resumed", [])
@@ -183,17 +183,27 @@ class Session:
     def _end_epoch(self, state: TrainState, record: EpochRecord) -> None:
         """Note an epoch, save what is due, and draw now and then."""
         self.history.append(row_of(record, self.config))
-        improved = best_row(self.history) is self.history[-1]
+        is_kept = self.history[-1] in best_rows(self.history, self.config.checkpoint.keep_best)
         last = self._is_over(state)
         if self.runtime.is_main:
             self.run.log_epoch(self.history[-1])
-        if improved or last or state.epoch % self.config.checkpoint.every_epochs == 0:
+        if is_kept or last or state.epoch % self.config.checkpoint.every_epochs == 0:
             self._save(state)
-        if improved and self.runtime.is_main:
-            files.link(self.run.last, self.run.best)
+        if is_kept and self.runtime.is_main:
+            self._keep_best()
         if not last and time.monotonic() - self._drawn_when > SECONDS_BETWEEN_DRAWINGS:
             self._draw()
         self.display.epoch(self.history[-1], self.config.train.epochs)
+
+    def _keep_best(self) -> None:
+        """Keep ``last.pt`` where its epoch is one of the best, and those of before that still are."""
+        number = self.config.checkpoint.keep_best
+        best, now = [row["epoch"] for row in best_rows(self.history, number)], self.history[-1]["epoch"]
+        if now in best[:1]:
+            files.link(self.run.last, self.run.best)
+        if now in best and number > 1:
+            files.link(self.run.last, self.run.of_epoch(now))
+        self.run.drop_epochs(but=best if number > 1 else [])
 
     def _is_over(self, state: TrainState) -> bool:
         """Whether all epochs are done, or those left are not worth it."""

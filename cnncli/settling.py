@@ -59,10 +59,18 @@ def _settle_data(config: Config, splits: Splits) -> None:
     for key in ("saturation", "hue", "pca"):
         if getattr(augment, key) and data.channels != 3:
             raise config.error(("augment", key), f"changes colours, but images of {data.name} have none here")
-    if "val" not in splits.names and config.train.report == "best":
+    if "val" not in splits.names:
+        _refuse_to_judge(config)
+
+
+def _refuse_to_judge(config: Config) -> None:
+    """Raise ``ConfigError`` where epochs are to be told apart that nothing is validated after."""
+    if config.train.report == "best":
         raise config.error(("train", "report"), "best needs a validation split: set data.validation, or report: last")
-    if "val" not in splits.names and config.train.patience is not None:
+    if config.train.patience is not None:
         raise config.error(("train", "patience"), "needs a validation split to judge by: set data.validation")
+    if config.checkpoint.keep_best > 1:
+        raise config.error(("checkpoint", "keep_best"), "needs a validation split to judge by: set data.validation")
 
 
 def _settle_reading(config: Config, splits: Splits, preprocess: Preprocess, runtime: Runtime) -> None:

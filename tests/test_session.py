@@ -17,7 +17,7 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.validation import load_config
 from cnncli.errors import ConfigError, DivergedError, Interrupted
 from cnncli.experiment import Experiment
-from cnncli.history import is_hopeless
+from cnncli.history import best_rows, is_hopeless
 from cnncli.registry import MODELS
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, score
@@ -277,7 +277,25 @@ def test_training_ends_early_and_stays_ended(tiny_config: Path, tmp_path: Path) 
     assert Session(patient, run, Silent()).train(last)["epochs"] > len(rows)
 
 
-@pytest.mark.parametrize("setting", ["train.patience=1"])
+def test_several_of_the_best_epochs_are_kept(tiny_config: Path, tmp_path: Path) -> None:
+    """Each with its epoch in it; those that fall out go, as does one of an epoch that is no more."""
+    sets = ("checkpoint.keep_best=3", "optimizer.lr=0.3", "checkpoint.every_epochs=100")
+    run, _ = trained(prepared(tiny_config, *sets, epochs=8), tmp_path / "whole")
+    best = [row["epoch"] for row in best_rows(run.read_history(), 3)]
+    kept = {path.name: checkpoints.load(path) for path in run.last.parent.glob("epoch-*.pt")}
+    assert {name: checkpoint.state["progress"]["epoch"] for name, checkpoint in kept.items()} == {
+        f"epoch-{number}.pt": number for number in best
+    }
+    assert checkpoints.load(run.best).state["progress"]["epoch"] == best[0]
+    last = checkpoints.load(run.last)
+    run.of_epoch(best[0]).rename(run.of_epoch(99))  # as of an epoch that a damaged checkpoint took with it
+    fewer = prepared(tiny_config, *sets, "checkpoint.keep_best=2", epochs=9)
+    Session(fewer, run, Silent()).train(last)
+    left = {row["epoch"] for row in best_rows(run.read_history(), 2)} - {best[0]}
+    assert {path.name for path in run.last.parent.glob("epoch-*.pt")} == {f"epoch-{number}.pt" for number in left}
+
+
+@pytest.mark.parametrize("setting", ["train.patience=1", "checkpoint.keep_best=2"])
 def test_what_looks_for_the_best_needs_a_validation_split(setting: str, tiny_config: Path) -> None:
     with pytest.raises(ConfigError, match=f"--set {setting.partition('=')[0]}: .* needs a validation split"):
         prepared(tiny_config, "data.validation=0", "train.report=last", setting)

@@ -213,6 +213,8 @@ class CheckpointSection(Section):
     """steps between two saves of last.pt, also in the middle of an epoch; null for none"""
     every_minutes: Annotated[float, Field(gt=0)] | None = None
     """minutes after which the next step saves last.pt; null for never"""
+    keep_best: Annotated[int, Field(ge=1, le=1000)] = 1
+    """how many of the best epochs are kept: with more than one, also as epoch-N.pt; best.pt is the first of them"""
 
 
 class Config(Section):

@@ -105,6 +105,9 @@ def contradictions(config: Config) -> list[Problem]:
         )
     if train.validate_on == "test" and train.patience is not None:
         found.append(Problem(("train", "patience"), "would end training by the test images: train.validate_on is test"))
+    if train.validate_on == "test" and config.checkpoint.keep_best > 1:
+        problem = "would be chosen on the test images: train.validate_on is test"
+        found.append(Problem(("checkpoint", "keep_best"), problem))
     found += [
         Problem(("augment", key), f"from {ends[0]} to {ends[1]} is no range: the smaller one comes first")
         for key in ("resized_crop", "aspect")

@@ -118,6 +118,10 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_file() -> None:
         ("loss: {name: cross_entropy, label_smoothing: 1}", "loss.label_smoothing: must be below 1, got 1"),
         ("train: {validate_on: test}", "train.report: best would be chosen on the test images"),
         (
+            "checkpoint: {keep_best: 2}\ntrain: {validate_on: test, report: last}",
+            "checkpoint.keep_best: would be chosen on the test images: train.validate_on is test",
+        ),
+        (
             "train: {validate_on: test, report: last, patience: 3}",
             "train.patience: would end training by the test images: train.validate_on is test",
         ),
