@@ -71,12 +71,17 @@ def test_two_ranks_have_the_losses_and_scores_of_one_process(alone: tuple[Run, d
     assert_same(one, two)
     assert together["test"]["num_images"] == result["test"]["num_images"] == 2097
     assert together["test"]["accuracy"] == result["test"]["accuracy"]
-    scored = [
-        json.loads(done([*launcher, "-m", "cnncli", "eval", one.best, "--json"], tmp_path).stdout)
-        for launcher in (ONE_PROCESS, TWO_RANKS)
-    ]  # the same weights
+    scored, reports = [], []
+    for launcher in (ONE_PROCESS, TWO_RANKS):  # the same weights
+        words = ["-m", "cnncli", "eval", one.best, "--json", "--report", tmp_path / "report"]
+        scored.append(json.loads(done([*launcher, *words], tmp_path).stdout))
+        reports.append(json.loads((tmp_path / "report" / "report.json").read_text()))
     assert scored[0].pop("loss") == pytest.approx(scored[1].pop("loss"), rel=1e-6)
     assert scored[0] == scored[1]
+    assert reports[0]["confusion_matrix"] == reports[1]["confusion_matrix"]
+    assert [mistake["row"] for mistake in reports[0]["mistakes"]] == [
+        mistake["row"] for mistake in reports[1]["mistakes"]
+    ]
 
 
 def test_two_ranks_stream_pictures_as_one_process_does(tmp_path: Path, picture_folder: PictureFolder) -> None:
