@@ -201,17 +201,24 @@ def _shape(weights: Tensor | None) -> str:
 def load_newest(path: Path, warn: Callable[[str], None]) -> Checkpoint:
     """Read ``path``, or with a warning the generation before it where that one is damaged or missing.
 
-    Raises ``CheckpointError`` if neither can be read, or the newest is whole but not for us.
+    Raises ``CheckpointError`` if neither can be read, or the newest is whole but not for us, or imported.
     """
     try:
-        return load(path)
+        return _load_training(path)
     except Damaged as error:
         problem = error
     try:
-        checkpoint = load(previous(path))
+        checkpoint = _load_training(previous(path))
     except CheckpointError as error:
         raise CheckpointError(f"{problem}\n{error}\nno generation of this run can be read; begin a new one") from None
     warn(f"{problem}; taking the generation before, {previous(path)}")
+    return checkpoint
+
+
+def _load_training(path: Path) -> Checkpoint:
+    checkpoint = load(path)
+    if not checkpoint.state:
+        raise CheckpointError(f"{path} was imported: it holds weights, and no training to go on with")
     return checkpoint
 
 

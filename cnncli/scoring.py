@@ -18,7 +18,7 @@ from cnncli.experiment import Experiment
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.pipeline.preprocess import Preprocess
-from cnncli.registry import DATASETS
+from cnncli.registry import DATASETS, MODELS
 from cnncli.runtime import choose_runtime, cores_a_rank
 from cnncli.splits import Splits
 from cnncli.text import listed
@@ -34,10 +34,11 @@ def experiment_of(
 ) -> Experiment:
     """Return what a checkpoint was trained with, but on the images of ``data`` (.npz, a folder) or another device.
 
-    Raises ``DataError`` where arrays are not of the size that the network takes.
+    Raises ``DataError`` where arrays are not of the size that the network takes, or an imported checkpoint has no
+    images of its own.
     """
     try:
-        config = validate(Document("the checkpoint's config", checkpoint.config))
+        config = validate(Document("the checkpoint's config", checkpoint.config or _config_for(checkpoint, data)))
     except ConfigError as error:
         raise CheckpointError(f"this cnncli does not understand {error}") from None
     _disarm(config)
@@ -124,6 +125,19 @@ def predict(
     order = rows.argsort()
     rows = rows[order]
     return metrics, Predictions(rows, loader.labels[rows], logits[order].softmax(1))
+
+
+def _config_for(checkpoint: Checkpoint, data: Path | None) -> dict[str, Any]:
+    """Return the config of a checkpoint that no run of ours made: its network on other images, defaults elsewhere."""
+    if data is None:
+        raise DataError("the checkpoint was imported, and names no images: say which, with --data PATH")
+    images = {"name": "image_folder", "root": str(data)} if data.is_dir() else {"name": "npz", "path": str(data)}
+    losses: tuple[str, ...] = getattr(MODELS.get(checkpoint.model), "losses", ("cross_entropy",))
+    return {
+        "data": {**images, "cache": "off"},
+        "model": {"name": checkpoint.model, **checkpoint.options},
+        "loss": {"name": losses[0]},
+    }
 
 
 def _disarm(config: Config) -> None:

@@ -65,7 +65,7 @@ def check_archive(file: IO[bytes], end: int) -> None:
         names = [record.orig_filename for record in records]
         _check_end(file, len(names), archive.start_dir, end)
         if strange := [name for name in names if not RECORD.fullmatch(name)]:
-            raise CheckpointError(f"not a checkpoint of cnncli: its archive holds {one_line(strange[0])[:80]}")
+            raise CheckpointError(f"its archive holds {one_line(strange[0])[:80]}, which no checkpoint needs")
         if len(set(names)) < len(names) or len({name.partition("/")[0] for name in names}) > 1:
             raise CheckpointError("its archive holds a record twice")
         if any(record.compress_type != ZIP_STORED or record.compress_size != record.file_size for record in records):
@@ -112,7 +112,7 @@ class Outliner:
                 self._take(opcode.name, argument)
             return self.stack.pop()
         except (ValueError, TypeError, LookupError, AttributeError):  # of steps that do not follow from those before
-            raise CheckpointError("not a checkpoint of cnncli: its pickle is none that torch writes") from None
+            raise CheckpointError("its pickle is none that torch writes") from None
 
     def _take(self, step: str, argument: Any) -> None:
         stack = self.stack

@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnncli.checkpoint import FORMAT
+from cnncli.checkpoint import COMMENT_BYTES, FORMAT
 from cnncli.models.lenet5 import LeNet5
 from tests.hostile import Calls, archived, pickled, png, sealed, tensor
 from tests.jail import RAN, Done, Jail
@@ -137,7 +137,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "an archive in an archive": (
         lambda: archived(b"}.", **{"a/inner.zip": archived(b"}.")}),
-        "not a checkpoint of cnncli: its archive holds a/inner.zip",
+        "its archive holds a/inner.zip, which no checkpoint needs",
     ),
     "a record that leads outside": (lambda: archived(b"}.", **{"../../evil": b"x"}), "its archive holds ../../evil"),
     "a record of another drive": (lambda: archived(b"}.", **{"C:\\evil": b"x"}), r"its archive holds C:\evil"),
@@ -198,6 +198,20 @@ def test_a_hostile_checkpoint_is_refused(name: str, jail: Jail, tmp_path: Path) 
     assert message in done.err
     assert done.exit_code == 4
     assert len(done.err) < 1000
+
+
+def test_a_hostile_file_of_weights_is_refused(jail: Jail, tmp_path: Path) -> None:
+    """The same archives as torch would write them, without a seal; none holds weights by name."""
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    for name, (make, message) in CHECKPOINTS.items():
+        (tmp_path / "hostile.pt").write_bytes(make()[: -COMMENT_BYTES - 2] + b"\0\0")
+        done = refused(
+            jail, tmp_path, "import", "hostile.pt", "--model", "lenet5", "--classes", "names.txt", "-o", "a.pt"
+        )
+        assert done.exit_code == 4, name
+        assert done.err.startswith("error: hostile.pt: "), name
+        if "its pickle" in message or "its archive" in message:
+            assert message in done.err, name
 
 
 def test_what_the_others_differ_from_is_good(jail: Jail, tmp_path: Path) -> None:

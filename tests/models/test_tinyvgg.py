@@ -1,28 +1,20 @@
 """Tiny VGG against CNN Explainer's own weights and every number that it shows."""
 
-import hashlib
-import json
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from cnncli.models.tinyvgg import TinyVGG
 from cnncli.pipeline.preprocess import Preprocess
-from tests.conftest import SHARED
+from tests.models.explainer import EXPLAINER, check, expected, needs_explainer
 from tests.models.maps import maps, on_meta
 
-EXPLAINER = SHARED / "cnn_explainer"
 # CNN Explainer's names of the layers, by their places in the model.
 LAYERS = ("conv_1_1", "relu_1_1", "conv_1_2", "relu_1_2", "max_pool_1")
 LAYERS += ("conv_2_1", "relu_2_1", "conv_2_2", "relu_2_2", "max_pool_2")
 PREPROCESS = Preprocess(64, 3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-
-needs_explainer = pytest.mark.skipif(not EXPLAINER.is_dir(), reason="the weights of CNN Explainer are not here")
 
 
 def explainer() -> TinyVGG:
@@ -39,22 +31,11 @@ def explainer() -> TinyVGG:
     return model.eval()
 
 
-def expected() -> dict[str, Any]:
-    answers: dict[str, Any] = json.loads((EXPLAINER / "expected.json").read_text()) if EXPLAINER.is_dir() else {}
-    return answers.get("images", {})
-
-
 @needs_explainer
 @pytest.mark.parametrize("name", expected())
 def test_logits_and_softmax_are_those_of_cnn_explainer(name: str) -> None:
-    answer, path = expected()[name], EXPLAINER / "images" / name
-    pixels = np.array(Image.open(path).convert("RGB"))
-    assert hashlib.sha256(pixels.tobytes()).hexdigest() == answer["rgb_sha256"]
     with torch.no_grad():
-        logits = explainer()(PREPROCESS(path))[0]
-    torch.testing.assert_close(logits, torch.tensor(answer["logits"]), rtol=0, atol=1e-4)
-    torch.testing.assert_close(logits.softmax(0), torch.tensor(answer["softmax"]), rtol=0, atol=1e-4)
-    assert int(logits.argmax()) == answer["predicted_index"]
+        check(name, explainer()(PREPROCESS(EXPLAINER / "images" / name))[0])
 
 
 @needs_explainer
