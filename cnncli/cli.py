@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cnncli import commands, ranks
+from cnncli.completion import mend_bash
 from cnncli.errors import CnnError
 from cnncli.signals import leave
 from cnncli.text import one_line, visible
@@ -56,6 +57,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace" if is_utf8 else "replace")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
         signal.signal(signal.SIGINT, _leave)
+    if os.environ.get("_CNN_COMPLETE") == "complete_bash":
+        mend_bash()
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="cnn")  # it goes anywhere
     except CnnError as error:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cnncli.completion import offer_configs, offer_settings
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -27,7 +29,9 @@ def ls() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A bundled config, or a file.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A bundled config, or a file.", autocompletion=offer_configs)],
+) -> None:
     """Print a config file.
 
     Example: cnn config show lenet5 > mine.yaml
@@ -40,9 +44,12 @@ def show(name: Annotated[str, typer.Argument(help="A bundled config, or a file."
 
 @app.command()
 def validate(
-    file: Annotated[str, typer.Argument(help="A file, or a bundled config.")],
+    file: Annotated[str, typer.Argument(help="A file, or a bundled config.", autocompletion=offer_configs)],
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
+        ),
     ] = None,
 ) -> None:
     """Check a config file as training would, without reading an image.

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cnncli.completion import offer_runs
 from cnncli.errors import ConfigError
 
 
@@ -14,7 +15,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def curves(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories, such as runs/lenet5.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Run directories, such as runs/lenet5.", autocompletion=offer_runs),
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The PNG; curves.png in the run, or here for several.")
     ] = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnncli.completion import offer_devices
 from cnncli.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write a row an image: label, prediction, probabilities.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.", autocompletion=offer_devices),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Score a checkpoint on the images that its training kept for testing, on another split, or on other images.

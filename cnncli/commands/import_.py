@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnncli.completion import offer_models, offer_options
 from cnncli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 
 def import_weights(
     weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A .safetensors file, or a .pt or .pth of torch.")],
-    model: Annotated[str, typer.Option(help="The model they are for; 'cnn models' lists them.")],
+    model: Annotated[
+        str, typer.Option(help="The model they are for; 'cnn models' lists them.", autocompletion=offer_models)
+    ],
     classes: Annotated[
         Path, typer.Option(metavar="FILE", help="Names of the classes: JSON, or a text file with a name a line.")
     ],
@@ -30,7 +33,13 @@ def import_weights(
         typer.Option(help="What goes together: equal names, or the k-th tensor of a shape and the k-th parameter."),
     ] = "name",
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Set an option of the model; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Set an option of the model; repeatable.",
+            autocompletion=offer_options,
+        ),
     ] = None,
     mean: Annotated[
         str | None, typer.Option(metavar="M,M,M", help="Per channel, of pixels in [0, 1], subtracted; else 0.")
@@ -38,9 +47,11 @@ def import_weights(
     std: Annotated[
         str | None, typer.Option(metavar="S,S,S", help="Per channel, of pixels in [0, 1], divided by; else 1.")
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels a side that the network sees; else the model's own.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side that the network sees; else the model's own.")
+    ] = None,
     canvas: Annotated[
-        int | None, typer.Option(help="Pixels a side that pictures are brought to, the middle of which is seen.")
+        int | None, typer.Option(min=1, help="Pixels a side that pictures are brought to, the middle of which is seen.")
     ] = None,
     resize: Annotated[
         Literal["squash", "crop", "pad"], typer.Option(help="How pictures become square, as data.resize in a config.")

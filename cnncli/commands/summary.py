@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cnncli.completion import offer_models, offer_options
 from cnncli.errors import ConfigError
 
 
@@ -14,9 +15,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="A model's name; 'cnn models' lists them.")],
+    model: Annotated[str, typer.Argument(help="A model's name; 'cnn models' lists them.", autocompletion=offer_models)],
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Set an option of the model; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Set an option of the model; repeatable.",
+            autocompletion=offer_options,
+        ),
     ] = None,
     input_size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Size of an image, such as 3x64x64.")

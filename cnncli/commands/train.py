@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnncli.completion import offer_configs, offer_devices, offer_runs, offer_settings
 from cnncli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,21 +20,36 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     config: Annotated[
-        str | None, typer.Option("-c", "--config", help="A YAML file, or the name of a bundled config (cnn config ls).")
+        str | None,
+        typer.Option(
+            "-c",
+            "--config",
+            help="A YAML file, or the name of a bundled config (cnn config ls).",
+            autocompletion=offer_configs,
+        ),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate, at the schedule's peak.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is drawn.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N.", autocompletion=offer_devices)
+    ] = None,
     output: Annotated[str | None, typer.Option(help="Folder for run directories.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run directory.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Go on with the run in this directory; auto: with --name, if it was begun."),
+        typer.Option(
+            metavar="RUN",
+            help="Go on with the run in this directory; auto: with --name, if it was begun.",
+            autocompletion=offer_runs,
+        ),
     ] = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Let a resumed run differ from how it began; noted in it.")
