@@ -8,6 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from itertools import islice
@@ -209,10 +210,18 @@ def _cache() -> Checks:
     from cnncli.pipeline.cache import folder
 
     path = folder()
-    sizes = [file.stat().st_size for file in islice(path.rglob("*"), MOST_FILES) if file.is_file()]
+    sizes = list(islice(_sizes(path), MOST_FILES))
     found = f"{path}, {_size(sum(sizes))} in {counted(len(sizes), 'file')}"
     elsewhere = "set CNN_CACHE to another folder, or data.cache: memory"
     yield _place("cache", path, found, elsewhere, {"bytes": sum(sizes), "files": len(sizes)})
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Yield the bytes of each file in a folder; what may not be looked at is left out."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                yield Path(path, name).lstat().st_size
 
 
 def _here() -> Checks:
