@@ -135,7 +135,7 @@ def _config_for(checkpoint: Checkpoint, data: Path | None) -> dict[str, Any]:
     losses: tuple[str, ...] = getattr(MODELS.get(checkpoint.model), "losses", ("cross_entropy",))
     return {
         "data": {**images, "cache": "off"},
-        "model": {"name": checkpoint.model, **checkpoint.options},
+        "model": {**checkpoint.options, "name": checkpoint.model},
         "loss": {"name": losses[0]},
     }
 

@@ -240,6 +240,24 @@ def test_names_of_classes_are_seen_as_they_are(classes: list[str], message: str,
     assert done.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "os.path"}, "this cnncli does not understand unknown model 'os.path'"),
+        ({"options": {"name": "alexnet"}}, "model.name: must be lenet5, got 'alexnet'"),
+        ({"options": {"num_classes": 10**9}}, "model.num_classes: must be at most 100000"),
+    ],
+)
+def test_one_that_says_it_was_imported_is_checked_as_well(
+    changes: dict[str, Any], message: str, jail: Jail, tmp_path: Path
+) -> None:
+    (tmp_path / "hostile.pt").write_bytes(checkpoint(config={}, **changes))
+    np.savez(tmp_path / "images.npz", test_images=IMAGES, test_labels=LABELS, classes=np.array(["cat", "dog"]))
+    done = refused(jail, tmp_path, "eval", "hostile.pt", "--data", "images.npz")
+    assert message in done.err
+    assert done.exit_code == 4
+
+
 def test_held_out_files_are_looked_for_in_the_folder_alone(jail: Jail, tmp_path: Path) -> None:
     (tmp_path / "pictures" / "cat").mkdir(parents=True)
     (tmp_path / "pictures" / "dog").mkdir()

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> None:
     """Look at versions, devices, extras and places, and say what to do about what is missing; nothing is changed.
 
-    Exit code 5 if something is broken without which nothing works.
+    Exit code 5 if something is broken: a library that everything needs, or a GPU that computes nothing.
 
     Example: cnn doctor
     """
