@@ -28,7 +28,7 @@ Note = Callable[[str], None]
 By = Literal["name", "order"]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights among other things
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+PREFIXES = re.compile(r"((module|_orig_mod)\.)*")  # of DataParallel and torch.compile
 IN_LAYER = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")  # as torch has them
 ALONE = "save the weights alone, with torch.save(model.state_dict(), FILE)"
 MOST_LISTED = 20
@@ -106,10 +106,12 @@ def _unwrapped(plain: Any, note: Note) -> Weights:
 
 
 def _without_prefix(weights: Weights, note: Note) -> Weights:
-    while prefix := next((p for p in PREFIXES if weights and all(name.startswith(p) for name in weights)), ""):
-        note(f"all names begin with {prefix} in the file, which is left off")
-        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    return weights
+    prefixes = [found[0] for name in weights if (found := PREFIXES.match(name))]
+    prefix = min(prefixes, key=len, default="")
+    if not prefix or not all(name.startswith(prefix) for name in weights):
+        return weights
+    note(f"all names begin with {prefix[:80]} in the file, which is left off")
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,7 @@ def match(target: Target, weights: Weights, by: By) -> dict[str, str]:
     """
     pairs, misfits = _matched(target, weights, by)
     if misfits:
-        others = _alternatives(target, weights, by)
-        hints = (hint for other, how, hint in others if not _matched(other, weights, how)[1])
+        hints = (hint for other, how, hint in _alternatives(target, weights, by) if _fits(other, weights, how))
         raise CheckpointError("\n".join([f"the weights do not fit {target.model}:", *misfits, *islice(hints, 1)]))
     return pairs
 
@@ -180,6 +181,13 @@ def _matched(target: Target, weights: Weights, by: By) -> tuple[dict[str, str], 
     wanted = _needed_of(target.parameters(), weights)
     pairs = by_name(wanted, weights) if by == "name" else in_order(wanted, weights)
     return pairs, _misfits(wanted, weights, pairs)
+
+
+def _fits(target: Target, weights: Weights, by: By) -> bool:
+    try:
+        return not _matched(target, weights, by)[1]
+    except ConfigError:  # there is no such network
+        return False
 
 
 def by_name(wanted: Weights, given: Weights) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Weights of other programs: read, fitted to a model, and those that are not refused."""
 
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cnncli import checkpoint as checkpoints
-from cnncli.errors import CheckpointError, ConfigError
+from cnncli import foreign
+from cnncli.errors import CheckpointError, ConfigError, MachineError
 from cnncli.foreign import By, Target, checkpoint_of, match, read_weights
 from cnncli.models.lenet5 import LeNet5
 from cnncli.registry import MODELS
@@ -53,13 +55,7 @@ def prefixed(prefix: str) -> Callable[[dict[str, Tensor]], dict[str, Any]]:
         ),
         (wrapped("model"), [UNWRAPPED.format("model")]),
         (prefixed("module."), ["all names begin with module. in the file, which is left off"]),
-        (
-            prefixed("_orig_mod.module."),
-            [
-                "all names begin with _orig_mod. in the file, which is left off",
-                "all names begin with module. in the file, which is left off",
-            ],
-        ),
+        (prefixed("_orig_mod.module."), ["all names begin with _orig_mod.module. in the file, which is left off"]),
     ],
 )
 def test_what_torch_saves_is_read_whatever_is_around_it(
@@ -73,12 +69,26 @@ def test_what_torch_saves_is_read_whatever_is_around_it(
     assert all(torch.equal(read[name], weights[name]) for name in weights)
 
 
+def test_a_prefix_that_not_all_names_have_stays() -> None:
+    weights = {"module.a": torch.zeros(1), "b": torch.zeros(1)}
+    assert list(foreign._without_prefix(weights, unheard)) == list(weights)
+    weights = {"module." * 10**6 + name: torch.zeros(1) for name in "ab"}  # at once
+    assert list(foreign._without_prefix(weights, lambda text: None)) == ["a", "b"]
+
+
 def test_safetensors_are_read_in_the_order_of_layers(tmp_path: Path) -> None:
     """The file has 10 before 2, and a layer's bias before its weight."""
     layers = [nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(12)]
     weights = nn.Sequential(*layers).state_dict()
     save_file(weights, tmp_path / "a.safetensors")
     assert list(read_weights(tmp_path / "a.safetensors", unheard)) == list(weights)
+
+
+def test_without_safetensors_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(MachineError, match=r"pip install 'cnncli\[export\]'"):
+        read_weights(tmp_path / "a.safetensors", unheard)
 
 
 @pytest.mark.parametrize("by", ["name", "order"])
