@@ -98,17 +98,17 @@ class Runtime:
         distributed.all_reduce(highest, distributed.ReduceOp.MAX)
         return highest.tolist()
 
-    def later(self, number: Tensor) -> Callable[[], float]:
-        """Return a function that waits for a number of the device; what was queued meanwhile goes on."""
+    def later(self, values: Tensor) -> Callable[[], Tensor]:
+        """Return a function that waits for values of the device; what was queued meanwhile goes on."""
         if self.device.type != "cuda":
-            return number.item
-        copy = torch.empty_like(number, device="cpu", pin_memory=True).copy_(number, non_blocking=True)
+            return values.cpu
+        copy = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record(torch.cuda.current_stream(self.device))
 
-        def wait() -> float:
+        def wait() -> Tensor:
             copied.synchronize()
-            return copy.item()
+            return copy
 
         return wait
 

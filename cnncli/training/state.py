@@ -61,7 +61,7 @@ class TrainState:
         # `found_inf` changes nothing from that step on. The host need not look until it wants to.
         self._diverged = torch.zeros((), device=runtime.device)
         self._diverged_steps = torch.zeros((), device=runtime.device)
-        self._overflowed: Callable[[], float] | None = None  # whether the last step did, once the device knows
+        self._overflowed: Callable[[], Tensor] | None = None  # whether the last step did, once the device knows
         self._skips_on_device = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         if self._skips_on_device and not self.scaler.is_enabled():
             optimizer.found_inf = self._diverged  # type: ignore[attr-defined]
