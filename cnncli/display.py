@@ -68,19 +68,21 @@ class Display:
         """Say something once."""
         self.console.print(visible(text), style="dim", soft_wrap=True)
 
-    def follow(self, batches: Iterable[T], num_batches: int, label: str) -> Iterable[T]:
-        """Yield the batches while a bar shows how many there were, and how long the rest will take."""
+    def follow(self, batches: Iterable[T], num_batches: int | None, label: str) -> Iterable[T]:
+        """Yield the batches while a bar shows how many there were, and where that is known how long the rest takes."""
         return (
             self._with_bar(batches, num_batches, label)
             if self.console.is_terminal and not self.console.quiet
             else batches
         )
 
-    def _with_bar(self, batches: Iterable[T], num_batches: int, label: str) -> Iterator[T]:
+    def _with_bar(self, batches: Iterable[T], num_batches: int | None, label: str) -> Iterator[T]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, refresh_per_second=5) as self._bar:
+        # Unless told otherwise, rich has stdout go where the bar is, even what was redirected to a file.
+        how: dict[str, Any] = {"transient": True, "refresh_per_second": 5, "redirect_stdout": False}
+        with Progress(*columns, console=self.console, **how) as self._bar:
             yield from self._bar.track(batches, total=num_batches, description=visible(label))
 
     def epoch(self, row: dict[str, Any], num_epochs: int) -> None:
@@ -100,13 +102,25 @@ class Display:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Print one JSON object on stdout, with escapes only where its encoding lacks a character."""
+    """Print one JSON object on stdout."""
+    _print(as_json(result))
+
+
+def as_json(result: Any) -> str:
+    """Return JSON as stdout takes it, with escapes only where its encoding lacks a character."""
     text = visible_json(json.dumps(result, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         text = visible_json(json.dumps(result))
-    _print(text)
+    return text
+
+
+def print_as_it_comes(parts: Iterable[str]) -> None:
+    """Print on stdout what has its line ends already, each part at once; no more is asked for when nobody reads it."""
+    for part in parts:
+        if not _print(part, end=""):
+            return
 
 
 def print_table(table: "Table") -> None:
@@ -122,9 +136,11 @@ def print_text(text: str) -> None:
     _print(visible(text))
 
 
-def _print(text: str) -> None:
-    """Print on stdout; a reader that has gone away is no error."""
+def _print(text: str, end: str = "\n") -> bool:
+    """Print on stdout, and return whether somebody reads it; a reader that has gone away is no error."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # so that flushing it at exit fails no more
+        return False
+    return True
