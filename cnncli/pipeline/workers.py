@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from cnncli.errors import MachineError
 from cnncli.signals import held_back, ignore
 
-FEWER = "try fewer with --set data.workers=1, or 0 for none"
+FEWER = "try fewer with --set data.workers=1 (cnn predict: --workers 1), or 0 for none"
 NO_ROOM = f"Bus error|exit code {errno.ENOSPC}\\."  # in a worker's shared memory: of the kernel, and of ours
 T = TypeVar("T")
 
