@@ -78,7 +78,7 @@ class ImageFolder:
         if not Path(self.root, folder).is_dir():
             return []
         with os.scandir(Path(self.root, folder)) as entries:
-            return [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith(".")]
+            return [entry.name for entry in entries if is_folder(entry) and not entry.name.startswith(".")]
 
     def _pictures(self, folder: str, around: set[tuple[int, int]], others: Counter[str]) -> Iterator[bytes]:
         """Yield the names of pictures under a folder, and count the extensions of ``others``.
@@ -98,7 +98,7 @@ class ImageFolder:
                 if entry.name.startswith("."):
                     continue
                 extension = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  # fast
-                if _is_folder(entry):
+                if is_folder(entry):
                     yield from self._pictures(inner, around | {identity}, others)
                 elif extension in EXTENSIONS:
                     yield os.fsencode(inner)
@@ -106,7 +106,7 @@ class ImageFolder:
                     others[extension or entry.name] += 1
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def is_folder(entry: "os.DirEntry[str] | os.DirEntry[bytes]") -> bool:
     """Whether a directory entry is a folder; one that cannot be followed, such as a link to itself, is none."""
     try:
         return entry.is_dir()
