@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from cnncli import checkpoint as checkpoints
 from cnncli.checkpoint import Network, load_network
+from cnncli.config.validation import load_config
+from cnncli.datasets import Split
 from cnncli.datasets.image_folder import ImageFolder
+from cnncli.experiment import Experiment
 from cnncli.predicting import PATH_MAX, Found, find, names_in, predict
 from cnncli.run import Run
 from cnncli.runtime import choose_runtime
@@ -34,9 +38,11 @@ def pictures(folder_run: Run) -> Path:
     return folder_run.path.parents[1] / "pictures"
 
 
-def predicted(network: Network, found: Iterable[Found], **options: int) -> dict[str, dict[str, float]]:
+def predicted(
+    network: Network, found: Iterable[Found], device: str = "cpu", **options: int
+) -> dict[str, dict[str, float]]:
     """Return the probabilities of the classes, by path."""
-    batches = predict(network, found, choose_runtime("cpu"), **options)
+    batches = predict(network, found, choose_runtime(device), **options)
     return {path: dict(top) for path, top, error in chain.from_iterable(batches) if not error}
 
 
@@ -68,6 +74,33 @@ def test_they_are_the_predictions_of_evaluation(folder_run: Run, network: Networ
     assert list(ours) == [str(loader.files.path(row)) for row in theirs.rows.tolist()]
     probabilities = torch.tensor([[ranking[name] for name in network.classes] for ranking in ours.values()])
     assert torch.equal(probabilities, theirs.probabilities)
+
+
+@pytest.mark.parametrize("limit", [20, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_digits_as_pictures_are_what_they_are_as_arrays(limit: int, tmp_path: Path) -> None:
+    """Against evaluation of MNIST's test digits, of each so many, by a network before its first step."""
+    experiment = Experiment.prepare(load_config("lenet5", [f"data.limit={limit}", "runtime.device=cpu"]))
+    checkpoint = experiment.checkpoint(experiment.build_state(experiment.train_loader()), [])
+    checkpoints.save(checkpoint, tmp_path / "lenet5.pt")
+    digits, loader = experiment.splits.load("test"), experiment.eval_loader("test")
+    assert isinstance(digits, Split)
+    assert loader is not None
+    for row, digit in enumerate(digits.images):
+        Image.fromarray(digit[0].numpy()).save(tmp_path / f"{row:05}.png")
+    _, theirs = evaluated(experiment, checkpoint, loader, Watch())
+    found = predicted(load_network(tmp_path / "lenet5.pt"), find([str(tmp_path)]), top=10, workers=2)
+    ours = torch.tensor([[ranking[str(label)] for label in range(10)] for ranking in found.values()])
+    assert len(ours) == min(limit * 10, 10_000)
+    torch.testing.assert_close(ours, theirs.probabilities, rtol=0, atol=1e-6)
+    assert torch.equal(ours.argmax(1), theirs.probabilities.argmax(1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_says_the_same(network: Network, pictures: Path) -> None:
+    found = list(find([str(pictures)]))
+    there = predicted(network, found, "cuda", batch_size=5, workers=1)
+    for path, ranking in predicted(network, found, batch_size=5).items():
+        assert there[path] == pytest.approx(ranking, abs=1e-3)
 
 
 def test_a_checkpoint_that_names_no_images_will_do(folder_run: Run, pictures: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def _loaded(checkpoint: Path, paths: list[str]) -> "Network":
         return load_network(checkpoint)
     except CheckpointError as error:
         swapped = next((path for path in paths if Path(path).suffix == ".pt"), None)
-        if swapped is None and not is_picture(os.fsencode(checkpoint)):
+        if checkpoint.suffix == ".pt" or (swapped is None and not is_picture(os.fsencode(checkpoint))):
             raise
         right = one_line(f"cnn predict {swapped or 'runs/lenet5/checkpoints/best.pt'} {checkpoint}")
         raise ConfigError(f"{error}; the checkpoint comes first: {right}") from None
@@ -158,7 +158,7 @@ def _table(batches: "Batches", classes: list[str]) -> Iterator[str]:
     from cnncli.display import console
 
     label_width = min(max(cell_len(one_line(name)) for name in ["label", *classes]), LABEL_WIDTH)
-    room = max(console().width - len("  ".join(["", " " * label_width, PROBABILITY, " " * NEXT_WIDTH])), len("path"))
+    room = max(console().width - label_width - len(PROBABILITY) - NEXT_WIDTH - 3 * len("  "), len("path"))
     path_width = 0
     for predictions in batches:
         rows = []
