@@ -147,9 +147,8 @@ class _Reader(Dataset[Read]):
         names, numbers = Names(path for path, _ in found), torch.arange(len(found))
         pictures = Pictures("", names, numbers, numbers)
         pixels, broken, _ = Reader(pictures, self.preprocess)[Wanted(numbers.numpy())]
-        for place, text in broken.items():
-            broken[place] = found[place].problem or text.removeprefix(one_line(f"{pictures.path(place)}: "))
-        return Read(pixels, broken)
+        errors = {place: text.removeprefix(one_line(f"{pictures.path(place)}: ")) for place, text in broken.items()}
+        return Read(pixels, errors | {place: problem for place, (_, problem) in enumerate(found) if problem})
 
 
 @torch.inference_mode()

@@ -104,7 +104,7 @@ def _followed(batches: "Batches", display: "Display", paths: list[str], batch_si
     if sys.stdout.isatty() or not display.console.is_terminal:
         return batches
     num_batches = None if "-" in paths else -(-sum(1 for _ in find(paths)) // batch_size)
-    return display.follow(batches, num_batches, "predictions")
+    return display.follow(batches, num_batches, "predicting")
 
 
 def _without_broken(batches: "Batches", broken: "list[Prediction]", say: Callable[[str], None]) -> "Batches":

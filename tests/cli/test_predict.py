@@ -145,6 +145,7 @@ def stdin(path: Path) -> str:
 def test_names_come_from_stdin(warm: Forks, shots: Path, folder_run: Run, tmp_path: Path) -> None:
     names = [os.fsencode(f"shots/{name}") for name in reversed(ODD)]
     (tmp_path / "names").write_bytes(b"\0".join(names))
+    shutil.copy(shots / ODD[0], tmp_path / "-")  # which is not meant
     arguments = ("predict", str(folder_run.best), "-", "-", "--json")
     code = warm.wait(warm.start(tmp_path, *arguments, before=stdin(tmp_path / "names"), files=("out", "err")))
     result = json.loads((tmp_path / "out").read_text())
