@@ -22,6 +22,7 @@ from cnncli import files
 from cnncli.config.validation import validate_options
 from cnncli.contents import check_contents
 from cnncli.errors import CheckpointError, MachineError
+from cnncli.magic import other_kind
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
 from cnncli.text import one_line
@@ -243,7 +244,7 @@ def _check_seal(file: IO[bytes]) -> int:
     file.seek(end)
     seal = file.read()
     if not seal.startswith(MARK):
-        raise Damaged("not a checkpoint of cnncli, or one that was cut short")
+        raise Damaged(f"not a checkpoint of cnncli, {other_kind(file) or 'or one that was cut short'}")
     file.seek(0)
     digest, left = hashlib.sha256(), end
     while left and (block := file.read(min(1 << 20, left))):
