@@ -43,6 +43,23 @@ def best_row(history: list[Row]) -> Row | None:
     return next(iter(best_rows(history, 1)), None)
 
 
+def row_of_weights(history: list[Row], state: Row) -> Row | None:
+    """Return the epoch that a checkpoint's weights come from; ``None`` where training went on after it, or never was.
+
+    A stranger may have written both: whatever scores the row has are numbers.
+    """
+    progress = state.get("progress")
+    if not history or not isinstance(progress, dict) or progress.get("position") != 0:
+        return None
+    row = history[-1]
+    scores = [row[split] for split in ("train", "val", "test") if row.get(split)]
+    are_whole = all(
+        isinstance(each, dict) and all(isinstance(each.get(measure), float) for measure in ("loss", "accuracy"))
+        for each in scores
+    )
+    return row if are_whole and row.get("epoch") == progress.get("epoch") else None
+
+
 def is_hopeless(history: list[Row], patience: int | None) -> bool:
     """Whether the last ``patience`` epochs were no better than one before them."""
     best = best_row(history)
