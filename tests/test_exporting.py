@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import cnncli
@@ -322,3 +324,24 @@ def test_format_and_file_follow_from_each_other(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             target(name, output)
+
+
+@pytest.mark.parametrize(("library", "name"), [("onnxruntime", "onnx"), ("torch.export", "torch-export")])
+def test_the_lines_of_the_readme_work_without_cnncli(
+    library: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (lines,) = [block for block in blocks if library in block]
+    assert "cnncli" not in lines
+    assert len([line for line in lines.splitlines() if line]) <= 10
+    checkpoint = untrained("lenet5", num_classes=10)
+    preprocess = Preprocess.from_dict(checkpoint.preprocess)
+    monkeypatch.chdir(tmp_path)
+    export(checkpoint, name, Path(f"lenet5{FORMATS[name].suffix}"), pixels_for(checkpoint))
+    shades = np.random.default_rng(0).integers(0, 256, (90, 100), dtype=np.uint8)
+    Image.fromarray(shades).save("digit.png")
+    exec(lines, {})
+    expected = probabilities(checkpoint, preprocess.pixels("digit.png")[None])[0]
+    label, probability = capsys.readouterr().out.split()
+    assert label == checkpoint.classes[int(expected.argmax())]
+    assert float(probability) == pytest.approx(float(expected.max()), abs=1e-3)  # Pillow scales within 1 of 255
