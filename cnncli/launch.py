@@ -10,6 +10,7 @@ from cnncli.checkpoint import load_newest, previous
 from cnncli.config.schema import Config
 from cnncli.errors import RunBusyError
 from cnncli.experiment import Experiment
+from cnncli.extras import needed
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.run import Run
@@ -21,8 +22,11 @@ from cnncli.training.meters import Metrics
 def train(config: Config, run: Run | None, display: Display, allow_changes: bool = False) -> dict[str, Any]:
     """Train in a new directory, or in that of ``run``, which goes on if it was begun; return what ``--json`` prints.
 
-    Raises ``RunBusyError`` where another process trains there, and what :meth:`Session.train` raises.
+    Raises ``RunBusyError`` where another process trains there, ``MachineError`` where a library is missing, and what
+    :meth:`Session.train` raises.
     """
+    if config.logging.tensorboard:
+        needed("tensorboard", "tensorboard")
     with ExitStack() as stack:
         resumed, warnings = None, list[str]()
         if run is not None and run.is_begun:

@@ -15,6 +15,7 @@ MAY_CHANGE = {
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
     *("train.patience", "train.log_every", "train.output", "train.name"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep_best"),
+    "logging.tensorboard",
 }
 OPEN_ENDED = {"constant", "step", "plateau"}
 

@@ -30,6 +30,7 @@ class Run:
         self.metrics = path / "metrics.csv"
         self.curves = path / "curves.png"
         self.environment = path / "environment.json"
+        self.tensorboard = path / "tensorboard"
         self.lock = path / ".lock"
         self.last = path / "checkpoints" / "last.pt"
         self.best = path / "checkpoints" / "best.pt"
@@ -140,13 +141,17 @@ class Run:
         """Return the epochs so far; a last line that was cut short is left out."""
         return _read(self.history)
 
+    def read_steps(self) -> list[dict[str, Any]]:
+        """Return the rows of steps.jsonl so far; a last line that was cut short is left out."""
+        return _read(self.steps)
+
     def cut(self, history: list[dict[str, Any]], step: int) -> bool:
         """Have ``history`` be the epochs so far, and drop the rows after ``step``; return whether epochs were dropped.
 
         What was dropped will be done again.
         """
         dropped = len(self.read_history()) > len(history)
-        _write(self.steps, "".join(_line(row) for row in _read(self.steps) if row["step"] <= step))
+        _write(self.steps, "".join(_line(row) for row in self.read_steps() if row["step"] <= step))
         _write(self.history, "".join(map(_line, history)))
         _write(self.metrics, _table(history, with_header=True))
         return dropped

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from cnncli import files
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
+from cnncli.event_files import EventFiles
 from cnncli.experiment import Experiment
 from cnncli.history import best_row, best_rows, is_hopeless, measured, row_of
 from cnncli.pages.curves import draw_curves
@@ -59,6 +61,7 @@ class Session:
         self.experiment, self.run, self.display = experiment, run, display
         self.config, self.runtime = experiment.config, experiment.runtime
         self.signals = Signals(display.note)
+        self.events = EventFiles(run, self.config.logging.tensorboard and self.runtime.is_main)
         self.history: list[dict[str, Any]] = []
         self._saved = (0, 0)  # what of: epoch and position
         self._saved_when = self._drawn_when = 0.0
@@ -78,9 +81,10 @@ class Session:
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.
         test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
         changes |= data_changes_of(experiment.seen, resumed, allow_changes) if resumed else {}
-        with self.runtime.guard(settings.batch_size), self.signals.heard():
+        with self.runtime.guard(settings.batch_size), self.signals.heard(), closing(self.events):
             state = experiment.build_state(loader)
             self._resume(state, resumed, changes) if resumed else self._begin(state)
+            self.events.begin()
             self._introduce(state, loader, validation)
             watch = Watch(settings.log_every, self._log_step, self.display.follow, partial(self._pause, state))
             records = fit(state, loader, validation, settings.epochs, watch, settings.accumulate)
@@ -90,6 +94,8 @@ class Session:
                 self.display.note(f"ended early: {counted(settings.patience or 0, 'epoch')} without a better one")
             self._draw()
             result = self._test(test, watch)
+            if result is not None and settings.validate_on == "val":  # else it is the last epoch's
+                self.events.scores("test", result, state.steps)
         best = best_row(self.history)
         return {
             "run_dir": str(self.run.path),
@@ -156,6 +162,7 @@ class Session:
     def _log_step(self, record: StepRecord) -> None:
         if self.runtime.is_main:
             self.run.log_step(asdict(record))
+            self.events.step(asdict(record))
 
     def _pause(self, state: TrainState) -> None:
         """Save where that is due, and stop where that was asked for, on all ranks after the same step."""
@@ -187,6 +194,7 @@ class Session:
         last = self._is_over(state)
         if self.runtime.is_main:
             self.run.log_epoch(self.history[-1])
+            self.events.epoch(self.history[-1])
         if is_kept or last or state.epoch % self.config.checkpoint.every_epochs == 0:
             self._save(state)
         if is_kept and self.runtime.is_main:

@@ -25,6 +25,7 @@ def checkpoint_of(config: Config, **fields: Any) -> Checkpoint:
     [
         *("train.log_every=7", "train.output=elsewhere", "train.name=other", "train.epochs=99", "data.workers=3"),
         *("data.cache=off", "runtime.threads=1", "checkpoint.every_steps=5", "checkpoint.every_minutes=0.5"),
+        "logging.tensorboard=true",
     ],
 )
 def test_what_may_change(change: str, tiny_config: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may stand in a config file: nine sections, every field typed, bounded and described.
+"""What may stand in a config file: ten sections, every field typed, bounded and described.
 
 A section that names a registered thing (a model, a data set …) also takes that thing's own options, which are the
 keywords of its signature.
@@ -217,6 +217,13 @@ class CheckpointSection(Section):
     """how many of the best epochs are kept: with more than one, also as epoch-N.pt; best.pt is the first of them"""
 
 
+class Logging(Section):
+    """What is noted beside a run's own files."""
+
+    tensorboard: bool = False
+    """event files in the run directory, for tensorboard --logdir runs; needs the extra tensorboard"""
+
+
 class Config(Section):
     """One run, all of it."""
 
@@ -229,6 +236,7 @@ class Config(Section):
     loss: Loss = Loss()
     runtime: Runtime = Runtime()
     checkpoint: CheckpointSection = CheckpointSection()
+    logging: Logging = Logging()
 
     _document: Document | None = PrivateAttr(default=None)  # what it was read from
 

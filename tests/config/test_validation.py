@@ -92,7 +92,7 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_file() -> None:
         ('train: {output: "\\ud800"}', "train.output: must be text in Unicode, got '\\ud800'"),
         ("train: {<<: {epochs: 1}}", "train.<<: unknown option of train; known are accumulate, batch_size, "),
         ("Train: {epochs: 1}", "Train: unknown section; did you mean train?"),
-        ("foo: 1", "foo: unknown section; known are augment, checkpoint, data, loss, model, optimizer, "),
+        ("foo: 1", "foo: unknown section; known are augment, checkpoint, data, logging, loss, model, "),
         ("1: 2", "1: unknown section; known are"),
         ("_document: 1", "_document: unknown section"),
         ("augment: {shift: true}", "augment.shift: must be a whole number, got true"),
