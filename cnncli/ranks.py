@@ -25,6 +25,13 @@ def local_world_size() -> int:
     return _number("LOCAL_WORLD_SIZE", 1)
 
 
+def as_started(command: str) -> str:
+    """Return a command of ``cnn`` as it is to be said where torchrun has started this process."""
+    if world_size() == 1:
+        return command
+    return f"torchrun with its options as before, and -m {command.replace('cnn', 'cnncli', 1)}"
+
+
 def mark() -> str:
     """Return what messages begin with where several processes may have one; never fails."""
     return f"[rank {os.environ.get('RANK')}] " if os.environ.get("WORLD_SIZE", "1") != "1" else ""

@@ -5,8 +5,9 @@ from typing import Any
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import Document
 from cnncli.config.schema import Config
-from cnncli.config.validation import validate
+from cnncli.config.validation import load_config, validate
 from cnncli.errors import CheckpointError
+from cnncli.run import Run
 from cnncli.text import counted
 
 # What a resumed run may do otherwise than before; more epochs only where the schedule does not depend on their number.
@@ -28,7 +29,7 @@ def changes_of(config: Config, checkpoint: Checkpoint, allow: bool) -> Changes:
 
     Raises ``CheckpointError`` with a list of what must not change, unless it is to ``allow`` all.
     """
-    before, now = _flat(checkpoint.config), _flat(config.model_dump())
+    before, now = flat(checkpoint.config), flat(config.model_dump())
     changes = {key: [before.get(key), now.get(key)] for key in sorted(before.keys() | now.keys())}
     changes = {key: values for key, values in changes.items() if values[0] != values[1]}
     _refuse({key: values for key, values in changes.items() if key not in _may_change(config)}, allow)
@@ -66,6 +67,11 @@ def continued(before: Config, given: Config) -> Config:
     return validate(Document("the run's config with the one given", sections))
 
 
+def picked_up(settings: Config, run: Run) -> Config:
+    """Return the config that a run goes on with, or begins with where it was not begun."""
+    return continued(load_config(run.config), settings) if run.is_begun else settings
+
+
 def without_foreign_state(state: dict[str, Any], changes: Changes) -> dict[str, Any]:
     """Leave out of a training state what another optimizer or schedule cannot take over."""
     return {**state, **{part: None for part in ("optimizer", "schedule") if f"{part}.name" in changes}}
@@ -81,5 +87,6 @@ def _refuse(changes: Changes, allow: bool) -> None:
         )
 
 
-def _flat(sections: dict[str, Any]) -> dict[str, Any]:
+def flat(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a config by their dotted keys."""
     return {f"{section}.{key}": value for section, fields in sections.items() for key, value in fields.items()}

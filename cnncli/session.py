@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from cnncli import checkpoint as checkpoints
-from cnncli import files
+from cnncli import files, ranks
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import dump
 from cnncli.errors import CheckpointError, Interrupted, MachineError, Terminated
@@ -150,11 +150,11 @@ class Session:
         what = "to test" if config.train.validate_on == "test" else "to validate"
         images = f"{loader.num_images:,} images to train"
         images += f", {validation.num_images:,} {what}" if validation else ""
-        ranks = f"{runtime.world_size} processes on " if runtime.world_size > 1 else ""
+        several = f"{runtime.world_size} processes on " if runtime.world_size > 1 else ""
         threads = f" with {counted(runtime.threads, 'thread')}" if runtime.device.type == "cpu" else ""
         self.display.note(
             f"{config.model.name}, {num_parameters:,} parameters; {config.data.name}, {images};"
-            f" {ranks}{runtime.device}{threads}, {runtime.precision}; {self.run.path}"
+            f" {several}{runtime.device}{threads}, {runtime.precision}; {self.run.path}"
         )
         if state.steps:
             self.display.note(f"resumed {_where(state)}")
@@ -242,9 +242,7 @@ class Session:
     def _stopped(self, state: TrainState, number: int) -> Interrupted | Terminated:
         if self.history:
             self._draw()
-        again = f"cnn train --resume {shlex.quote(str(self.run.path))}"
-        if self.runtime.world_size > 1:
-            again = f"torchrun with its options as before, and -m {again.replace('cnn', 'cnncli', 1)}"
+        again = ranks.as_started(f"cnn train --resume {shlex.quote(str(self.run.path))}")
         kind = Terminated if number == signal.SIGTERM else Interrupted
         return kind(f"stopped {_where(state)}; {self.run.last} holds the run. Go on with: {again}")
 

@@ -1,5 +1,7 @@
 """``cnn train``."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +53,12 @@ def train(
             autocompletion=offer_runs,
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Train with N seeds, from train.seed on, in directories NAME-seed0 and so on."
+        ),
+    ] = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Let a resumed run differ from how it began; noted in it.")
     ] = False,
@@ -61,8 +69,8 @@ def train(
 
     Example: cnn train --config lenet5.yaml --epochs 3 --set augment.shift=2
     """
-    from cnncli import launch
-    from cnncli.display import Display, print_json, print_text
+    from cnncli import launch, series
+    from cnncli.display import Display, print_json
     from cnncli.signals import ending
 
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
@@ -70,14 +78,19 @@ def train(
     )
     if allow_changes and resume is None:
         raise ConfigError("--allow-changes is about a run that goes on: say which, with --resume RUN")
-    settings, run = _asked(config, sets or [], flags, resume)
+    if seeds is not None and (dry_run or resume not in (None, "auto")):
+        raise ConfigError("--seeds goes with --resume auto, not with a RUN or --dry-run, which are about a single one")
+    settings, run = _asked(config, sets or [], flags, None if seeds else resume)
     with ending(), Display() as display:
-        if dry_run:
-            result, summary = launch.dry_run(settings, run, display), _dry_summary
+        if seeds is not None:
+            result = series.train(settings, seeds, display, _again(), resume is not None, allow_changes)
+            show = _show_series
+        elif dry_run:
+            result, show = launch.dry_run(settings, run, display), _show_dry_run
         else:
-            result, summary = launch.train(settings, run, display, allow_changes), _summary
+            result, show = launch.train(settings, run, display, allow_changes), _show_run
     if display.speaks:
-        print_json(result) if json else print_text(summary(result))
+        print_json(result) if json else show(result)
 
 
 def _asked(
@@ -85,7 +98,7 @@ def _asked(
 ) -> "tuple[Config, Run | None]":
     """Return what to train, and the run that goes on, or begins in a directory of just that name."""
     from cnncli.config.validation import load_config
-    from cnncli.resuming import continued
+    from cnncli.resuming import picked_up
     from cnncli.run import Run
 
     if resume is not None and resume != "auto":
@@ -99,10 +112,17 @@ def _asked(
     if resume is None:
         return settings, None
     run = Run(Path(settings.train.output) / (settings.train.name or "run"))
-    return continued(load_config(run.config), settings) if run.is_begun else settings, run
+    return picked_up(settings, run), run
 
 
-def _summary(result: dict[str, Any]) -> str:
+def _again() -> str:
+    """Return the command that goes on with what this one has begun."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    return shlex.join(["cnn", *words, *([] if "--resume" in words else ["--resume", "auto"])])
+
+
+def _show_run(result: dict[str, Any]) -> None:
+    from cnncli.display import print_text
     from cnncli.text import counted
 
     lines = []
@@ -113,10 +133,47 @@ def _summary(result: dict[str, Any]) -> str:
         lines.append(f"test    accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f} ({images})")
     lines.append(f"run     {result['run_dir']} ({counted(result['epochs'], 'epoch')}, {result['seconds']:.1f} s)")
     lines.append(f"curves  {result['run_dir']}/curves.png")
-    return "\n".join(lines)
+    print_text("\n".join(lines))
 
 
-def _dry_summary(result: dict[str, Any]) -> str:
+def _show_series(result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from cnncli.display import print_table, print_text
+    from cnncli.text import one_line
+
+    table = Table(box=None, header_style="bold", padding=(0, 1), pad_edge=False)
+    for name in ("seed", "best epoch", "val", "test", "loss", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("run", overflow="fold")
+    for run in result["runs"]:
+        best, test, seconds = run["best"], run["test"], run["seconds"]
+        table.add_row(
+            f"{run['seed']}",
+            *([f"{best['epoch']}", f"{best['val']['accuracy']:.2%}"] if best else "––"),
+            *([f"{test['accuracy']:.2%}", f"{test['loss']:.4f}"] if test else "––"),
+            f"{seconds:.1f}" if seconds is not None else "–",
+            one_line(run["run_dir"]),
+        )
+    print_table(table)
+    print_text("\n".join(_together(result)))
+
+
+def _together(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for split in ("val", "test"):
+        if spread := result[f"{split}_accuracy"]:
+            std = f" ± {100 * spread['std']:.2f}" if spread["std"] is not None else ""
+            bounds = f"{spread['low']:.2%} to {spread['high']:.2%}"
+            lines.append(f"{split:4}  accuracy {spread['mean']:.2%}{std} (n = {spread['n']}, {bounds})")
+    if result["median_seconds"] is not None:
+        lines.append(f"time  {result['median_seconds']:.1f} s, the median")
+    return lines
+
+
+def _show_dry_run(result: dict[str, Any]) -> None:
+    from cnncli.display import print_text
+
     lines = ["dry run: nothing was written"]
     for split in ("train", "val", "test"):
         if seen := result[split]:
@@ -124,4 +181,4 @@ def _dry_summary(result: dict[str, Any]) -> str:
             lines.append(f"{split:5}  {seen['num_images']:,} images, a batch is {shape}, its loss {seen['loss']:.4f}")
         else:
             lines.append(f"{split:5}  none")
-    return "\n".join(lines)
+    print_text("\n".join(lines))
