@@ -58,6 +58,19 @@ def assert_same(one: Run, two: Run) -> None:
             assert other[split]["loss"] == pytest.approx(row[split]["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
+def test_two_ranks_train_seeds_one_after_the_other(tmp_path: Path) -> None:
+    """And go on with them; the first alone speaks."""
+    (tmp_path / "config.yaml").write_text(DIGITS)
+    command = [*TWO_RANKS, "-m", "cnncli", "train", "-c", "config.yaml", "--seeds", "2", "--json"]
+    for further in ([], ["--resume", "auto"]):
+        result = done([*command, *further], tmp_path)
+        assert result.returncode == 0, result.stderr
+        (line,) = result.stdout.splitlines()
+        assert [run["run_dir"] for run in json.loads(line)["runs"]] == ["runs/config-seed0", "runs/config-seed1"]
+        assert result.stderr.count("seed 1, 2 of 2") == 1
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any]]:
     """Train by one process."""
