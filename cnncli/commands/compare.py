@@ -97,7 +97,7 @@ def _compared(letters: str, entries: "Sequence[Entry]", results: "Sequence[Resul
 
 def _row(letter: str, entry: "Entry", result: "Result") -> dict[str, Any]:
     from cnncli.analysis.significance import wilson_interval
-    from cnncli.session import best_row
+    from cnncli.history import best_row
 
     best, test = best_row([row for row in entry.history if row.get("val")]), result.test
     return {
