@@ -1,0 +1,83 @@
+"""``cnn lr-find``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnncli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cnncli.lr_finding import LossCurve
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("lr-find")(lr_find)
+
+
+def lr_find(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.")
+    ] = None,
+    low: Annotated[float, typer.Option("--from", min=1e-12, max=1000, help="The first learning rate.")] = 1e-6,
+    high: Annotated[float, typer.Option("--to", min=1e-12, max=1000, help="The last one.")] = 10.0,
+    steps: Annotated[
+        int,
+        typer.Option(min=20, max=100_000, help="Updates in all; fewer suggest more."),
+    ] = 300,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture, a PNG.")] = Path("lr.png"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Suggest a learning rate: train for some steps while it rises, and see where the loss falls most steeply.
+
+    Draws the loss over the learning rate; the weights are thrown away. Where the loss hardly falls it suggests none.
+
+    Example: cnn lr-find lenet5 --set optimizer.name=adam
+    """
+    from cnncli.config.validation import load_config
+    from cnncli.display import Display, print_json, print_text
+    from cnncli.experiment import Experiment
+    from cnncli.lr_finding import find_lr
+    from cnncli.pages.lr_range import draw_lr_range
+
+    if low >= high:
+        raise ConfigError(f"--from {low:g} --to {high:g} is no range: the smaller one comes first")
+    if output.suffix.lower() != ".png" or not output.parent.is_dir():
+        raise ConfigError(f"--output {output}: the picture is a PNG, so its name ends in .png, in a folder that exists")
+    settings = load_config(config, sets or [])
+    settings.data.cache = "off"  # which would be written, of all pictures
+    with Display() as display:
+        experiment = Experiment.prepare(settings, display.note)
+        with experiment.listing_broken("train"):
+            experiment.check_classes()
+            curve = find_lr(experiment, low, high, steps, display.follow)
+    if experiment.runtime.is_main:
+        draw_lr_range(curve, f"{settings.train.name}, {experiment.config.optimizer.name}", output)
+        result = _result(curve, output)
+        print_json(result) if json else print_text(_summary(result))
+
+
+def _result(curve: "LossCurve", output: Path) -> dict[str, Any]:
+    columns = {"lr": curve.lrs, "loss": curve.losses, "smoothed": curve.smoothed}
+    return {
+        "suggestion": curve.suggestion,
+        "lowest": {name: values[curve.lowest] for name, values in columns.items()},
+        "curve": columns,
+        "picture": str(output),
+    }
+
+
+def _summary(result: dict[str, Any]) -> str:
+    lowest, tried = result["lowest"], result["curve"]["lr"]
+    lines = [
+        f"tried    {len(tried):,} steps, from {tried[0]:.2g} to {tried[-1]:.2g}",
+        f"lowest   loss {lowest['smoothed']:.4f}, smoothed, at {lowest['lr']:.2g}",
+        f"picture  {result['picture']}",
+    ]
+    if (suggestion := result["suggestion"]) is not None:
+        lines.append(f"suggestion, where it falls most steeply: --lr {suggestion:.2g}")
+    else:
+        lines.append("no suggestion: the loss hardly fell; look at the picture, and try more --steps or another range")
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""The losses of a learning rate range test, as a picture."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnncli import files
+from cnncli.errors import ConfigError
+from cnncli.pages.curves import COLOURS, plain
+
+if TYPE_CHECKING:
+    from cnncli.lr_finding import LossCurve
+
+
+def draw_lr_range(curve: "LossCurve", name: str, path: Path) -> None:
+    """Draw losses over their learning rates, as they were and smoothed, mark the suggestion, and write a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.lrs, curve.losses, color=COLOURS[0], alpha=0.3, label="of each batch")
+    axes.plot(curve.lrs, curve.smoothed, color=COLOURS[0], label="smoothed")
+    if (suggestion := curve.suggestion) is not None:
+        at = curve.lrs.index(suggestion)
+        axes.axvline(suggestion, color=COLOURS[1], linewidth=1, linestyle=":")
+        label = f"steepest descent, lr {suggestion:.2g}"
+        axes.plot(suggestion, curve.smoothed[at], "o", color=COLOURS[1], label=label)
+    low, high = min(curve.smoothed), max(curve.smoothed[0], *curve.losses[:10])
+    room = (high - low) or 1.0
+    axes.set_ylim(low - 0.1 * room, high + 0.2 * room)  # what diverges leaves the picture
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title(plain(name))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}")
+    with warnings.catch_warnings(), files.whole(path) as file:
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
+        figure.savefig(file, format="png", metadata={"Software": "cnncli"})
