@@ -19,7 +19,9 @@ from cnncli.training.loop import Watch, evaluate, train_one_epoch
 from cnncli.training.meters import Metrics
 
 
-def train(config: Config, run: Run | None, display: Display, allow_changes: bool = False) -> dict[str, Any]:
+def train(
+    config: Config, run: Run | None, display: Display, allow_changes: bool = False, test_at_end: bool = True
+) -> dict[str, Any]:
     """Train in a new directory, or in that of ``run``, which goes on if it was begun; return what ``--json`` prints.
 
     Raises ``RunBusyError`` where another process trains there, ``MachineError`` where a library is missing, and what
@@ -42,7 +44,7 @@ def train(config: Config, run: Run | None, display: Display, allow_changes: bool
             if run.is_begun and experiment.runtime.is_main:
                 raise RunBusyError(f"{run.path} was begun by another process meanwhile; start again to go on with it")
         stack.enter_context(experiment.listing_broken(*experiment.splits.names))
-        return Session(experiment, run, display).train(resumed, allow_changes)
+        return Session(experiment, run, display).train(resumed, allow_changes, test_at_end)
 
 
 def dry_run(config: Config, run: Run | None, display: Display) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class Session:
         self._saved = (0, 0)  # what of: epoch and position
         self._saved_when = self._drawn_when = 0.0
 
-    def train(self, resumed: Checkpoint | None = None, allow_changes: bool = False) -> dict[str, Any]:
+    def train(
+        self, resumed: Checkpoint | None = None, allow_changes: bool = False, test_at_end: bool = True
+    ) -> dict[str, Any]:
         """Train, validate after each epoch, test at the end; return what ``cnn train --json`` prints.
 
         Raises ``Interrupted`` or ``Terminated``, saying what was saved, ``DivergedError``, and ``CheckpointError``
@@ -79,7 +81,9 @@ class Session:
         loader = experiment.train_loader()
         validation = experiment.eval_loader(settings.validate_on, often=True)
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.
-        test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
+        test = None
+        if test_at_end:
+            test = validation if settings.validate_on == "test" else experiment.eval_loader("test")
         changes |= data_changes_of(experiment.seen, resumed, allow_changes) if resumed else {}
         with self.runtime.guard(settings.batch_size), self.signals.heard(), closing(self.events):
             state = experiment.build_state(loader)
