@@ -25,7 +25,7 @@ def lr_find(
     high: Annotated[float, typer.Option("--to", min=1e-12, max=1000, help="The last one.")] = 10.0,
     steps: Annotated[
         int,
-        typer.Option(min=20, max=100_000, help="Updates in all; fewer suggest more."),
+        typer.Option(min=20, max=10_000, help="Updates in all; fewer suggest more."),
     ] = 300,
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture, a PNG.")] = Path("lr.png"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
