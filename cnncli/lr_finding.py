@@ -15,6 +15,7 @@ from cnncli.training.schedules import Schedule
 BETA = 0.8  # of the running mean of the losses: of about five updates, so that it lags little behind
 DIVERGED = 4.0  # times the lowest smoothed loss: beyond that nothing more is learnt of the range
 LEAST_FALL = 0.05  # of the smoothed loss at the start: a fall that is smaller may be the batches'
+MOST = 1 / 3  # of the rate of the lowest loss: where that is the steepest place, too, the fall ended in a leap
 SETTLING = 0.1  # share of the steps at the start whose smoothed loss is the mean of too few to have a slope
 
 Progress = Callable[[Iterable[Batch], int, str], Iterable[Batch]]
@@ -49,13 +50,14 @@ class LossCurve:
     def suggestion(self) -> float | None:
         """The learning rate where the smoothed loss falls most steeply over log lr; ``None`` if it hardly fell.
 
-        Only a fall below all before counts: the recovery from a leap upwards is steep as well.
+        It is at most ``MOST`` times that of the lowest. Only a fall below all before counts: the recovery from a leap
+        upwards is steep as well.
         """
         settled, end = self._settled, self.lowest + 1
         if self.smoothed[end - 1] >= (1 - LEAST_FALL) * self.smoothed[settled]:
             return None
         slopes = np.gradient(np.minimum.accumulate(self.smoothed[settled:end]), np.log(self.lrs[settled:end]))
-        return self.lrs[settled + int(np.argmin(slopes))]
+        return min(self.lrs[settled + int(np.argmin(slopes))], MOST * self.lrs[end - 1])
 
     @property
     def _settled(self) -> int:

@@ -79,6 +79,12 @@ def test_the_suggestion_is_where_a_known_curve_is_steepest(leap: float) -> None:
     assert curve.lrs[curve.lowest] == pytest.approx(10**-0.5, rel=0.15)
 
 
+def test_a_fall_that_ends_in_a_leap_suggests_a_third_of_where_it_does() -> None:
+    lrs = np.geomspace(1e-4, 1, 401)
+    losses = np.where(lrs <= 0.1, 2.3 - 10 * lrs, 5.0)  # ever steeper over log lr
+    assert curve_of(lrs.tolist(), losses.tolist()).suggestion == pytest.approx(0.1 / 3, rel=1e-9)
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.3], ids=["level", "rising"])
 def test_a_loss_that_never_fell_suggests_nothing(slope: float) -> None:
     noise = np.random.default_rng(0).uniform(2.28, 2.32, 200)

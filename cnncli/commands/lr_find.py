@@ -32,7 +32,8 @@ def lr_find(
 ) -> None:
     """Suggest a learning rate: train for some steps while it rises, and see where the loss falls most steeply.
 
-    Draws the loss over the learning rate; the weights are thrown away. Where the loss hardly falls it suggests none.
+    It is at most a third of the rate of the lowest loss, beyond which training leaps away; none is suggested where the
+    loss hardly falls. The loss is drawn over the learning rate; the weights are thrown away.
 
     Example: cnn lr-find lenet5 --set optimizer.name=adam
     """
@@ -77,7 +78,7 @@ def _summary(result: dict[str, Any]) -> str:
         f"picture  {result['picture']}",
     ]
     if (suggestion := result["suggestion"]) is not None:
-        lines.append(f"suggestion, where it falls most steeply: --lr {suggestion:.2g}")
+        lines.append(f"suggestion, where the loss falls most steeply and a leap is not near: --lr {suggestion:.2g}")
     else:
         lines.append("no suggestion: the loss hardly fell; look at the picture, and try more --steps or another range")
     return "\n".join(lines)

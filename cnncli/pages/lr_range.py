@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cnncli import files
 from cnncli.errors import ConfigError
 from cnncli.pages.curves import COLOURS, plain
@@ -21,10 +23,9 @@ def draw_lr_range(curve: "LossCurve", name: str, path: Path) -> None:
     axes.plot(curve.lrs, curve.losses, color=COLOURS[0], alpha=0.3, label="of each batch")
     axes.plot(curve.lrs, curve.smoothed, color=COLOURS[0], label="smoothed")
     if (suggestion := curve.suggestion) is not None:
-        at = curve.lrs.index(suggestion)
+        loss = np.interp(suggestion, curve.lrs, curve.smoothed)
         axes.axvline(suggestion, color=COLOURS[1], linewidth=1, linestyle=":")
-        label = f"steepest descent, lr {suggestion:.2g}"
-        axes.plot(suggestion, curve.smoothed[at], "o", color=COLOURS[1], label=label)
+        axes.plot(suggestion, loss, "o", color=COLOURS[1], label=f"suggestion, lr {suggestion:.2g}")
     low, high = min(curve.smoothed), max(curve.smoothed[0], *curve.losses[:10])
     room = (high - low) or 1.0
     axes.set_ylim(low - 0.1 * room, high + 0.2 * room)  # what diverges leaves the picture
