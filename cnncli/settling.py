@@ -135,4 +135,6 @@ def _preprocess(config: Config) -> Preprocess:
     assert data.std is not None
     red, green, blue = data.background
     mean, std = tuple(data.mean), tuple(data.std)
-    return Preprocess(data.size, data.channels, mean, std, data.canvas or data.size, data.resize, (red, green, blue))
+    canvas, interpolation = data.canvas or data.size, data.interpolation or "bilinear"
+    background = (red, green, blue)
+    return Preprocess(data.size, data.channels, mean, std, canvas, data.resize, background, interpolation)

@@ -63,6 +63,8 @@ class Data(NamedSection):
     """pixels a side that pictures are brought to, the middle of which is seen; null for as many as size"""
     resize: Literal["squash", "crop", "pad"] = "squash"
     """how pictures become square: their sides are scaled apart, the middle is kept, or the background is added"""
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    """how pictures are scaled; null for bilinear, or for what the model's published weights were trained with"""
     channels: Annotated[int, Field(ge=1, le=64)] | None = None
     """1 for grey, 3 for colour; null for the images' own, or 3 for pictures"""
     background: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)] = [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Resize = Literal["squash", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
 Byte = Annotated[int, Field(ge=0, le=255)]
 MAX_SIDE = 4096
 
@@ -36,6 +37,7 @@ class Preprocess:
     canvas: Annotated[int, Field(ge=0, le=MAX_SIDE)] = 0
     resize: Resize = "squash"
     background: tuple[Byte, Byte, Byte] = (255, 255, 255)
+    interpolation: Interpolation = "bilinear"
 
     @property
     def side(self) -> int:
@@ -65,7 +67,7 @@ class Preprocess:
         """Return a part of a picture (top, left, height, width), scaled to ``size``, as uint8 [C, H, W]."""
         times = min(box[2] // size[0], box[3] // size[1], 8) if may_shrink else 1
         part = picture.part(box, self.channels, self.background, 1 << max(times.bit_length() - 1, 0))
-        return _scaled(part[None], size)[0]
+        return _scaled(part[None], size, self.interpolation)[0]
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring square images uint8 [N, C, H, W] of any size, in grey or colour, to canvases."""
@@ -108,7 +110,7 @@ class Preprocess:
     def _fit(self, images: Tensor) -> Tensor:
         if images.shape[1] != self.channels:
             images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else _greyed(images)
-        return _scaled(images, (self.side, self.side))
+        return _scaled(images, (self.side, self.side), self.interpolation)
 
     def _padded(self, picture: Picture, may_shrink: bool) -> Tensor:
         """Scale the longer side to the canvas, and fill what the shorter one leaves."""
@@ -137,12 +139,12 @@ def _of_each_channel(values: tuple[float, ...], images: Tensor) -> Tensor:
     return value.expand(1, *images.shape[1:]).contiguous(memory_format=torch.channels_last)
 
 
-def _scaled(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale uint8 [N, C, H, W] as Pillow's BILINEAR does, to within 1 of 255."""
+def _scaled(images: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
+    """Scale uint8 [N, C, H, W] as Pillow's BILINEAR or BICUBIC does, to within 1 of 255."""
     if images.shape[2:] == size:
         return images
     images = images.contiguous(memory_format=torch.channels_last)  # as decoders give them; a part of them is neither
-    return interpolate(images, size, mode="bilinear", antialias=True)
+    return interpolate(images, size, mode=interpolation, antialias=True)
 
 
 def _greyed(images: Tensor) -> Tensor:

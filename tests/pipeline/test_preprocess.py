@@ -151,3 +151,12 @@ def test_arrays_are_brought_to_colour_and_size_as_pictures_are() -> None:
 def test_what_is_shown_is_what_was_normalised() -> None:
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     torch.testing.assert_close(COLOUR.shown(COLOUR.normalise(images)), images / 255)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (40, 40)])
+def test_bicubic_is_pillows_where_it_is_asked_for(size: tuple[int, int]) -> None:
+    preprocess = replace(COLOUR, size=size[0], interpolation="bicubic")
+    close(preprocess.pixels(WIDE), WIDE.resize(size, Image.Resampling.BICUBIC))
+    assert Preprocess.from_dict(preprocess.to_dict()) == preprocess
+    older = {key: value for key, value in COLOUR.to_dict().items() if key != "interpolation"}
+    assert Preprocess.from_dict(older) == COLOUR  # as checkpoints were before there was a choice
