@@ -26,6 +26,8 @@ def files_of(package: Any) -> list[str]:
 def test_names_are_those_of_the_files() -> None:
     assert MODELS.names() == files_of(cnncli.models)
     assert DATASETS.names() == files_of(cnncli.datasets)
+    assert (MODELS.families(), DATASETS.families(), LOSSES.families()) == (["torchvision"], [], [])
+    assert MODELS.choice() == sorted([*MODELS.names(), "torchvision/…"])
 
 
 def test_the_names_that_are_promised() -> None:
@@ -40,11 +42,12 @@ def test_listing_models_and_data_sets_imports_nothing_heavy() -> None:
     script = (
         "import json, sys\n"
         "from cnncli.registry import DATASETS, MODELS\n"
-        "names = MODELS.names() + DATASETS.names()\n"
+        "names = MODELS.choice() + DATASETS.choice()\n"
         "print(json.dumps([names, sorted(sys.modules)]))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
     names, modules = json.loads(done.stdout)
+    assert "torchvision/…" in names
     assert {"lenet5", "mnist"} <= set(names)
     assert "cnncli.registry" in modules
     assert not {"torch", "torchvision", "numpy", "pydantic", "cnncli.models.lenet5"} & set(modules)
@@ -80,6 +83,15 @@ def test_register_returns_the_thing_unchanged() -> None:
         (MODELS, "", "unknown model ''; known are alexnet, basic_cnn, lenet5"),
         (MODELS, "__init__", "unknown model '__init__'; known are alexnet, basic_cnn, lenet5"),
         (MODELS, "../cli", "unknown model '../cli'; known are alexnet, basic_cnn, lenet5"),
+        (MODELS, "torchvision", "unknown model 'torchvision'; did you mean torchvision/…?"),
+        (MODELS, "resnet18", "unknown model 'resnet18'; did you mean torchvision/resnet18?"),
+        (MODELS, "torchvision/resnet19", "unknown model 'torchvision/resnet19' of torchvision; did you mean resnet1"),
+        (
+            MODELS,
+            "torchvision/__init__",
+            "unknown model 'torchvision/__init__' of torchvision; known are alexnet, conv",
+        ),
+        (MODELS, "lenet5/resnet18", "unknown model 'lenet5/resnet18'; did you mean "),
         (DATASETS, "mnits", "unknown data set 'mnits'; did you mean mnist?"),
         (OPTIMIZERS, "Adam", "unknown optimizer 'Adam'; did you mean adam or adamw?"),
         (OPTIMIZERS, "torch", "unknown optimizer 'torch'; known are adam, adamw, rmsprop, sgd"),

@@ -24,7 +24,7 @@ def ls() -> None:
     from cnncli.display import print_text
     from cnncli.registry import DATASETS, MODELS
 
-    rows = {"configs": bundled_names(), "models": MODELS.names(), "data sets": DATASETS.names()}
+    rows = {"configs": bundled_names(), "models": MODELS.choice(), "data sets": DATASETS.choice()}
     print_text("\n".join(f"{kind:10} {', '.join(names)}" for kind, names in rows.items()))
 
 

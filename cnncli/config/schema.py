@@ -272,6 +272,17 @@ def section_for(section: str, name: str) -> type[NamedSection]:
     return extended
 
 
+def _section_for_family(section: str, family: str) -> type[NamedSection]:
+    """Return the section's class for whatever is in a family: the options of its first, without its defaults."""
+    base = section_class(section)
+    options = option_fields(REGISTRIES[section].get(REGISTRIES[section].members(family)[0]))
+    fields: dict[str, Any] = {key: (hint, Field(default_factory=lambda: None)) for key, (hint, _) in options.items()}
+    about = f"one of a family; the command 'cnn {section}s' lists them"
+    fields["name"] = (Annotated[str, Field(pattern=f"^{family}/.")], Field(description=about))
+    extended: type[NamedSection] = create_model(f"{base.__name__}_{family}", __base__=base, **fields)
+    return extended
+
+
 def section_class(section: str) -> Any:
     """Return the class of a section as it is whatever its ``name``."""
     return Config.model_fields[section].annotation
@@ -284,10 +295,15 @@ def json_schema() -> dict[str, Any]:
     sections: dict[str, Any] = {}
     for section, registry in REGISTRIES.items():
         variants = tuple(section_for(section, name) for name in registry.names())
+        families = tuple(_section_for_family(section, family) for family in registry.families())
         field = Config.model_fields[section]
         default = ... if field.is_required() else field.default
-        about = Field(discriminator="name", description=section_class(section).__doc__)
-        sections[section] = (Annotated[Union[variants], about], default)  # noqa: UP007
+        one_of = Field(discriminator="name")
+        about = Field(description=section_class(section).__doc__)
+        sections[section] = (
+            Annotated[Union[(Annotated[Union[variants], one_of], *families)], about],  # noqa: UP007
+            default,
+        )
     schema = create_model("Config", __base__=Config, **sections).model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "cnncli run"

@@ -166,7 +166,7 @@ def _path_in(data: Any, location: KeyPath) -> KeyPath:
 
 
 def _missing(path: KeyPath) -> str:
-    return "is needed" + (f": one of {', '.join(REGISTRIES[str(path[0])].names())}" if path[-1] == "name" else "")
+    return "is needed" + (f": one of {', '.join(REGISTRIES[str(path[0])].choice())}" if path[-1] == "name" else "")
 
 
 def _unknown_key(path: KeyPath, classes: Mapping[str, type[NamedSection]]) -> str:

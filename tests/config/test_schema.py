@@ -44,6 +44,9 @@ def test_bundled_configs_are_valid(name: str) -> None:
     [
         "data: {name: mnist}",
         "data: {name: mnist}\nmodel: {name: lenet6}",
+        "data: {name: mnist}\nmodel: {name: torchvision/}",
+        "data: {name: mnist}\nmodel: {name: torchvision/resnet18, hidden: 3}",
+        "data: {name: mnist}\nmodel: {name: torchvision/resnet18, in_channels: 1}",
         "data: {name: mnist}\nmodel: {name: lenet5, hidden: 3}",
         "data: {name: mnist}\nmodel: {name: lenet5}\ntrain: {epochs: 0}",
         "data: {name: mnist}\nmodel: {name: lenet5}\nfoo: {}",
@@ -85,3 +88,11 @@ def test_editors_accept_what_training_accepts(rest: str) -> None:
     document = read(f"data: {{name: mnist}}\nmodel: {{name: lenet5}}\n{rest}", "my.yaml")
     validate(document)
     jsonschema.validate(document.data, SCHEMA)
+
+
+@pytest.mark.parametrize("model", ["{name: torchvision/vit_b_16, image_size: 64}", "{name: torchvision/resnet18}"])
+def test_of_a_family_one_section_stands_for_all(model: str) -> None:
+    document = read(f"data: {{name: mnist}}\nmodel: {model}", "my.yaml")
+    validate(document)
+    jsonschema.validate(document.data, SCHEMA)
+    assert "default" not in SCHEMA["$defs"]["Model_torchvision"]["properties"]["image_size"]  # each has its own
