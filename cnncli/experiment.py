@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from cnncli.runtime import Runtime, choose_runtime
 from cnncli.settling import augment_of, settle, transforms_of
 from cnncli.splits import Splits
-from cnncli.text import listed
+from cnncli.text import listed, one_line
 from cnncli.training.state import TrainState
 
 
@@ -38,6 +39,7 @@ class Experiment:
     runtime: Runtime
     note: Callable[[str], None] = lambda text: None  # where to say what takes long or writes outside the run
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the splits that were read from others
+    is_resumed: bool = False  # then the first weights are of no matter
 
     @classmethod
     def prepare(
@@ -65,12 +67,33 @@ class Experiment:
                 f"the run was trained on classes {were}, but there are now {are}, in this order;"
                 " bring them back, or start a new run"
             )
-        return cls(config, splits, settle(config, splits, runtime), runtime, note)
+        return cls(config, splits, settle(config, splits, runtime), runtime, note, is_resumed=resumed is not None)
 
     def build_model(self) -> nn.Module:
-        """Return the network with first weights drawn from ``train.seed``, in its place on the device."""
+        """Return the network with first weights, published or drawn from ``train.seed``, in its place on the device."""
         torch.manual_seed(self.config.train.seed)
-        return self.runtime.place(MODELS.get(self.config.model.name)(**self.config.model.options))
+        network = MODELS.get(self.config.model.name)(**self.config.model.options)
+        if (path := self.fetch_weights()) is not None:
+            weights, classes = str(self.config.model.weights), list(self.splits.classes)
+            said = self._published.give(weights, path, network, classes, self.preprocess.size)
+            self.note(f"{self.config.model.name} begins with {one_line(weights)}; {said}")
+        return self.runtime.place(network)
+
+    def fetch_weights(self) -> Path | None:
+        """Return the file of the published weights to begin with, downloaded where it has to be; ``None`` without any.
+
+        Raises ``DataError`` where that fails, ``CheckpointError`` where there is no such file.
+        """
+        if self.config.model.weights is None or self.is_resumed:
+            return None
+        with self.runtime.in_turn():
+            path: Path = self._published.fetch(self.config.model.weights, cache.folder() / "weights", self.note)
+        return path
+
+    @property
+    def _published(self) -> Any:
+        """The weights there are of the network, which is of a family that publishes some."""
+        return vars(MODELS.get(self.config.model.name))["published"]
 
     def build_criterion(self, labels: torch.Tensor | None = None) -> nn.Module:
         """Return the loss, on the device; ``labels`` int64 [N] of the images to train on balance its class weights."""

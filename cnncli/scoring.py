@@ -141,7 +141,8 @@ def _config_for(checkpoint: Checkpoint, data: Path | None) -> dict[str, Any]:
 
 
 def _disarm(config: Config) -> None:
-    """Take from a stranger's config what would write to a folder it names, or start processes without end."""
+    """Take from a stranger's config what would write to or read a file it names, or start processes without end."""
+    config.model.weights = None
     if "download" in config.data.options:
         setattr(config.data, "download", False)  # noqa: B010  # an option, which the class knows only at run time
     asked, cores = config.data.workers, cores_a_rank()

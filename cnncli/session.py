@@ -78,6 +78,7 @@ class Session:
         experiment, settings = self.experiment, self.config.train
         changes = changes_of(self.config, resumed, allow_changes) if resumed else {}
         experiment.check_classes()
+        experiment.fetch_weights()  # now: later a Ctrl-C would wait for it
         loader = experiment.train_loader()
         validation = experiment.eval_loader(settings.validate_on, often=True)
         # Read before the first step: what is wrong with it had better be known now than after the last epoch.

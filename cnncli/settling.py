@@ -21,11 +21,37 @@ def settle(config: Config, splits: Splits, runtime: Runtime) -> Preprocess:
 
     Raises ``ConfigError`` where model and data contradict each other.
     """
+    _settle_weights(config, splits)
     _settle_data(config, splits)
     _settle_model(config, splits)
     preprocess = _preprocess(config)
     _settle_reading(config, splits, preprocess, runtime)
     return preprocess
+
+
+def _settle_weights(config: Config, splits: Splits) -> None:
+    """Settle which published weights the network begins with, and prepare images as theirs but for what is said."""
+    model, data = config.model, config.data
+    if model.weights is None:
+        return
+    if (published := getattr(MODELS.get(model.name), "published", None)) is None:
+        problem = f"{model.name} has no published weights, as torchvision/… have; model.init_from takes a checkpoint"
+        raise config.error(("model", "weights"), problem)
+    try:
+        model.weights = published.settled(model.weights)
+    except ValueError as error:
+        raise config.error(("model", "weights"), str(error)) from None
+    if (learned := published.preset(model.weights)) is None:
+        return
+    is_sized = data.size or splits.source.image_size or "image_size" in model.model_fields_set  # else as the weights
+    if not is_sized:
+        data.size, data.canvas = learned.size, data.canvas or learned.canvas
+    data.channels = data.channels or learned.channels
+    if data.channels == learned.channels:
+        data.mean, data.std = data.mean or list(learned.mean), data.std or list(learned.std)
+    data.interpolation = data.interpolation or learned.interpolation
+    if "resize" not in data.model_fields_set:
+        data.resize = "crop"
 
 
 def _settle_data(config: Config, splits: Splits) -> None:

@@ -90,6 +90,9 @@ class Data(NamedSection):
 class Model(NamedSection):
     """The network. Its sizes are those of the data; they need not be stated."""
 
+    weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """first weights of a torchvision/… model: DEFAULT, another of its published names, or a file .pth; null to draw"""
+
 
 class Transform(BaseModel):
     """A transform of torchvision.transforms.v2; its other keys are the keywords of that class."""
