@@ -3,18 +3,22 @@
 Everything is worked out on the meta device, where tensors have shapes and no numbers: AlexNet costs nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnncli.models import window
 
-MULTIPLIED = ("weight",)  # names of the parameters that are multiplied with; the others are added
+MULTIPLIED = ("weight", "layer_scale")  # ends of the names of parameters that are multiplied with; the others are added
 BYTES = 4  # of a float32
+Reach = tuple[int, int] | None  # the receptive field's side, and how far neighbours are apart, in pixels of the image
+Step = tuple[str, nn.Module, Tensor, Tensor, int | None]  # a layer's name, itself, input, output, receptive field
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Layer:
     biases: int
     macs: int  # multiplications with a weight, for one image
     dense_weights: int | None  # of a dense layer between the same two maps; None but for convolutions
-    receptive_field: int
+    receptive_field: int | None  # None behind attention within windows
 
 
 @dataclass(frozen=True)
@@ -70,22 +74,17 @@ class Summary:
 
 
 def summarise(name: str, model: nn.Module, input_size: list[int], num_classes: int) -> Summary:
-    """Follow one image [C, H, W] through ``model``, whose layers form a chain; it is moved to the meta device."""
+    """Follow one image [C, H, W] through ``model``; it is moved to the meta device.
+
+    A layer is a module that holds no other, or that has parameters of its own; of what is never called by itself, as
+    the matrices of attention, the parameters belong to the layer around it.
+    """
     model = model.to("meta").eval()
-    layers: list[Layer] = []
-    field, jump = 1, 1  # of the receptive field: its side, and how far neighbours are apart, in input pixels
-
-    def note(layer_name: str, layer: nn.Module, inputs: Tensor, output: Tensor) -> None:
-        nonlocal field, jump
-        if (geometry := window(layer)) is not None:
-            kernel, stride, _, dilation = geometry
-            field, jump = field + dilation * (kernel - 1) * jump, jump * stride
-        elif len(output.shape) == 2:  # after flattening, everything is seen
-            field = max(input_size[1:])
-        layers.append(_describe(layer_name, layer, inputs, output, field))
-
-    with _watched(model, note), torch.no_grad():
+    sight = Sight(max(input_size[1:]))
+    with _watched(model, sight) as passed, sight, torch.no_grad():
         model(torch.empty(1, *input_size, device="meta"))
+    owned = _owned(model, {layer_name for layer_name, *_ in passed})
+    layers = [_describe(*step, parameters=owned.pop(step[0], {})) for step in passed]
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return Summary(name, input_size, num_classes, trainable, layers)
 
@@ -107,40 +106,125 @@ def to_json(summary: Summary) -> dict[str, Any]:
     }
 
 
+class Sight(TorchFunctionMode):
+    """Follows how much of an image each tensor sees: what is made of several, as much as the one that sees most."""
+
+    def __init__(self, image_side: int) -> None:
+        super().__init__()
+        self.whole: Reach = (image_side, 0)
+        self._known = WeakTensorKeyDictionary()
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self._note(result, self._of(args))
+        return result
+
+    def through(self, layer: nn.Module, source: Tensor, target: Tensor) -> int | None:
+        """Note and return how many pixels a side the output of a layer sees; ``None`` where that is not followed."""
+        reach = self._of(target)
+        if reach is not None and (geometry := window(layer)) is not None:
+            kernel, stride, _, dilation = geometry
+            field, jump = reach
+            reach = field + dilation * (kernel - 1) * jump, jump * stride
+        elif _sees_all(layer, source, target):
+            reach = self.whole
+        elif "Attention" in type(layer).__name__:  # within windows that move
+            reach = None
+        self._note(target, reach)
+        return reach and reach[0]
+
+    def _of(self, value: Any) -> Reach:
+        known: Any = self._known  # which states no types
+        reaches = [known.get(tensor, (1, 1)) for tensor in _tensors(value)]
+        return None if None in reaches else max(reaches, default=(1, 1))
+
+    def _note(self, value: Any, reach: Reach) -> None:
+        for tensor in _tensors(value):
+            self._known[tensor] = reach
+
+
+def _sees_all(layer: nn.Module, source: Tensor, target: Tensor) -> bool:
+    """Whether each value of a layer's output is made of all of its input, or of what was flattened before."""
+    if isinstance(layer, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        return source.shape != target.shape
+    return isinstance(layer, nn.MultiheadAttention) or len(target.shape) == 2
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
 @contextmanager
-def _watched(model: nn.Module, note: Any) -> Iterator[None]:
-    """Call ``note(name, layer, input, output)`` for each layer that an image passes inside the context."""
+def _watched(model: nn.Module, sight: Sight) -> Iterator[list[Step]]:
+    """Fill the list that is yielded with the layers that an image passes inside the context."""
+    passed: list[Step] = []
 
     def hook_for(name: str) -> Any:
-        return lambda layer, inputs, output: note(name, layer, inputs[0], output)
+        def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+            source, target = inputs[0], next(_tensors(output))  # attention returns its weights as well
+            passed.append((name, layer, source, target, sight.through(layer, source, target)))
 
-    leaves = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
-    handles = [layer.register_forward_hook(hook_for(name)) for name, layer in leaves]
+        return note
+
+    modules = [(name, module) for name, module in model.named_modules() if _is_layer(module)]
+    handles = [module.register_forward_hook(hook_for(name)) for name, module in modules]
     try:
-        yield
+        yield passed
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _describe(name: str, layer: nn.Module, inputs: Tensor, output: Tensor, field: int) -> Layer:
-    parameters = {key: parameter.numel() for key, parameter in layer.named_parameters(recurse=False)}
-    weights = sum(count for key, count in parameters.items() if key in MULTIPLIED)
-    places = _numel(output.shape[2:])  # each weight is used once at each place of the output
+def _is_layer(module: nn.Module) -> bool:
+    return not list(module.children()) or bool(list(module.parameters(recurse=False)))
+
+
+def _owned(model: nn.Module, called: set[str]) -> dict[str, dict[str, Tensor]]:
+    """Return the parameters of each layer that was called, those of layers within it that were not included."""
+    owned: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        layer, _, own = name.rpartition(".")
+        while layer and layer not in called:
+            layer, _, outer = layer.rpartition(".")
+            own = f"{outer}.{own}"
+        owned.setdefault(layer, {})[own] = parameter
+    return owned
+
+
+def _describe(
+    name: str,
+    layer: nn.Module,
+    inputs: Tensor,
+    output: Tensor,
+    field: int | None,
+    parameters: Mapping[str, Tensor],
+) -> Layer:
+    weights = sum(parameter.numel() for key, parameter in parameters.items() if key.endswith(MULTIPLIED))
     source, target = list(inputs.shape[1:]), list(output.shape[1:])
     is_convolution = weights > 0 and hasattr(layer, "in_channels")
     return Layer(
-        name=name,
+        name=name or "(all)",
         kind=type(layer).__name__,
         input_shape=source,
         output_shape=target,
         formula=_formula(layer, source, target),
         weights=weights,
-        biases=sum(parameters.values()) - weights,
-        macs=weights * places,
+        biases=sum(parameter.numel() for parameter in parameters.values()) - weights,
+        macs=weights * _places(layer, target, any("." in key for key in parameters)),
         dense_weights=_numel(source) * _numel(target) if is_convolution else None,
         receptive_field=field,
     )
+
+
+def _places(layer: nn.Module, target: list[int], is_attention: bool) -> int:
+    """Return at how many places of the output [C, H, W], or [..., C] of dense layers, each weight is used once."""
+    if isinstance(layer, nn.LayerNorm):
+        return _numel(target) // layer.weight.numel()
+    return _numel(target[:-1] if is_attention or isinstance(layer, nn.Linear) else target[1:])
 
 
 def _formula(layer: nn.Module, source: list[int], target: list[int]) -> str:
@@ -154,7 +238,8 @@ def _formula(layer: nn.Module, source: list[int], target: list[int]) -> str:
         return f"{source[-1]} → {target[-1]}" if isinstance(layer, nn.Linear) or source != target else ""
     kernel, stride, padding, dilation = geometry
     covered = f"{dilation}·({kernel} − 1) − 1" if dilation > 1 else str(kernel)
-    return f"⌊({source[-1]} − {covered} + 2·{padding}) / {stride}⌋ + 1 = {target[-1]}"
+    left, right = "⌈⌉" if getattr(layer, "ceil_mode", False) else "⌊⌋"
+    return f"{left}({source[-1]} − {covered} + 2·{padding}) / {stride}{right} + 1 = {target[-1]}"
 
 
 def _numel(shape: Any) -> int:

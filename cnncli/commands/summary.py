@@ -8,6 +8,9 @@ import typer
 from cnncli.completion import offer_models, offer_options
 from cnncli.errors import ConfigError
 
+WIDTH = 100  # columns
+LONG = 24  # characters of a name or kind
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -78,19 +81,42 @@ def _sizes(text: str) -> dict[str, int]:
 
 
 def _table(result: Any) -> Any:
+    """Make room for names where they are long: by leaving out formulas, by narrow gaps, by the names' ends alone."""
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", padding=(0, 1), pad_edge=False)
-    for heading in ("layer", "kind", "output", "size"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("weights", "biases", "MACs", "field"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for layer in result.layers:
-        shape = "×".join(map(str, layer.output_shape))
-        counts = (f"{count:,}" if count else "" for count in (layer.weights, layer.biases, layer.macs))
-        formula = re.sub(" ([−+/]) ", r"\1", layer.formula)  # so that 100 columns hold it
-        table.add_row(layer.name, layer.kind, shape, formula, *counts, str(layer.receptive_field))
+    headings = ["layer", "kind", "output", "size", "weights", "biases", "MACs", "field"]
+    rows = [headings, *(_cells(layer) for layer in result.layers)]
+    longest = max(len(row[0]) for row in rows)
+    if longest > LONG:
+        rows = [row[:3] + row[4:] for row in rows]
+    taken = sum(max(map(len, column)) for column in list(zip(*rows, strict=True))[1:])
+    gaps = len(rows[0]) - 1
+    gap = 2 if longest + taken + 2 * gaps <= WIDTH else 1
+    table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False)
+    for heading in rows[0]:
+        is_number = heading in headings[4:]
+        table.add_column(heading, no_wrap=True, justify="right" if is_number else "left")
+    for row in rows[1:]:
+        table.add_row(_end(row[0], WIDTH - taken - gap * gaps), *row[1:])
     return table
+
+
+def _cells(layer: Any) -> list[str]:
+    counts = [f"{count:,}" if count else "" for count in (layer.weights, layer.biases, layer.macs)]
+    formula = re.sub(" ([−+/]) ", r"\1", layer.formula)  # so that 100 columns hold it
+    kind = layer.kind if len(layer.kind) <= LONG else f"{layer.kind[: LONG - 1]}…"
+    return [
+        layer.name,
+        kind,
+        "×".join(map(str, layer.output_shape)),
+        formula,
+        *counts,
+        str(layer.receptive_field or ""),
+    ]
+
+
+def _end(name: str, width: int) -> str:
+    return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
 def _totals(result: Any, batch_size: int) -> str:
@@ -110,7 +136,7 @@ def _totals(result: Any, batch_size: int) -> str:
     for layer in result.layers:
         if layer.dense_weights is not None:
             times = layer.dense_weights / layer.weights
-            lines.append(f"  {layer.name:12} {layer.dense_weights:>20,} weights, {times:,.0f} times as many")
+            lines.append(f"  {_end(layer.name, 40):12} {layer.dense_weights:>20,} weights, {times:,.0f} times as many")
     return "\n".join(lines)
 
 
