@@ -71,9 +71,19 @@ def test_sizes_that_cannot_be_are_refused(size: str) -> None:
 
 def test_models_lists_every_model_with_its_parameters() -> None:
     listed = json.loads(printed("models", "--json"))["models"]
-    assert [row["name"] for row in listed] == MODELS.names()
-    assert [row["parameters"] for row in listed] == [MODELS.get(name).num_parameters for name in MODELS.names()]
-    assert all(row["name"] in printed("models") for row in listed)
+    names = [*MODELS.names(), *MODELS.members("torchvision")]
+    assert [row["name"] for row in listed] == names
+    assert [row["parameters"] for row in listed] == [MODELS.get(name).num_parameters for name in names]
+    table = printed("models")
+    assert max(map(len, table.splitlines())) <= 100
+    assert [line.split()[0] for line in table.splitlines() if not line.startswith(" ")] == ["model", *names]
+
+
+def test_a_model_that_does_not_state_its_parameters_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of another package may be; the fixed codes of lenet5_1998 are no parameters to train."""
+    monkeypatch.delattr(MODELS.get("lenet5_1998"), "num_parameters")
+    row = next(row for row in json.loads(printed("models", "--json"))["models"] if row["name"] == "lenet5_1998")
+    assert row["parameters"] == 60_000
 
 
 def test_curves_are_drawn_again_in_their_run_or_together_where_asked(

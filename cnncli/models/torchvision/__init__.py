@@ -40,7 +40,7 @@ def named(name: str) -> Callable[..., nn.Module]:
         return model
 
     build.__doc__ = _about(name)
-    build.published = published  # type: ignore[attr-defined]
+    vars(build).update(published=published, num_parameters=published.num_parameters)
     return build
 
 
@@ -66,9 +66,10 @@ def _sizes(name: str, image_size: int) -> dict[str, Any]:
 
 
 def _about(name: str) -> str:
-    """Return the first sentence of torchvision's own words, without the address of the paper."""
+    """Return the first sentence of torchvision's own words: a name, and the paper it is from, without its address."""
     said, _, _ = (inspect.getdoc(models.get_model_builder(name)) or "").partition("\n\n")
-    return re.sub(r"`([^`<]*?)\s*<[^>]*>`_*", r"\1", " ".join(said.split())).rstrip(".")
+    said = re.sub(r"`([^`<]*?)\s*<[^>]*>`_*", r"\1", " ".join(said.split()))
+    return re.sub(r"^Constructs an? | model| architecture| paper|\.$", "", said)
 
 
 class _NumbersOnCPU(TorchFunctionMode):

@@ -20,6 +20,7 @@ from cnncli.text import one_line
 from cnncli.trust import check_archive
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # layers of GoogLeNet and Inception that only their training had
+UNBUILT = {"inception_v3": 3_326_696}  # parameters of those that torchvision counts; GoogLeNet's it leaves out
 # Their weights want images from -1 to 1, which torchvision has the network make of ImageNet's normalisation.
 FROM_MINUS_ONE_TO_ONE = ("googlenet", "inception_v3")
 DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")  # as DenseNet's layers were called when published
@@ -129,6 +130,11 @@ class Published:
             if not key.startswith(AUXILIARY):
                 state[DENSE.sub(r"\1\2", key)] = values
         return state
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model at its defaults."""
+        return int(self._default.meta["num_params"]) - UNBUILT.get(self.model, 0)
 
     def _preset(self, member: Any) -> Preset:
         wanted = member.transforms()
