@@ -35,8 +35,9 @@ def named(name: str) -> Callable[..., nn.Module]:
                 model: nn.Module = models.get_model(name, weights=None, **given)
             if image_size != usual and next(model.parameters()).is_meta:  # where it costs nothing to try
                 _try(model, image_size)
-        except AssertionError as error:
-            raise ValueError(f"it does not take images of {image_size}×{image_size}: {error}") from None
+        except (AssertionError, ValueError) as error:
+            why = " ".join(str(error).split())
+            raise ValueError(f"it does not take images of {image_size}×{image_size}: {why}") from None
         return model
 
     build.__doc__ = _about(name)
@@ -45,11 +46,11 @@ def named(name: str) -> Callable[..., nn.Module]:
 
 
 def _try(model: nn.Module, image_size: int) -> None:
-    """Raise ``AssertionError`` where a network on the meta device does not take images of a size."""
+    """Raise ``ValueError`` where a network on the meta device does not take images of a size."""
     try:
         model.eval()(torch.empty(1, 3, image_size, image_size, device="meta"))
     except RuntimeError as error:
-        raise AssertionError(str(error)) from None
+        raise ValueError(str(error)) from None
     model.train()
 
 
