@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchinfo
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cnncli.analysis.summary import Summary, summarise, to_json
 from cnncli.registry import MODELS
@@ -79,6 +80,7 @@ def evaluated(formula: str) -> int:
     """Compute what stands left of the equals sign, and find it on the right."""
     left, right = formula.split(" = ")
     python = left.replace("⌊", "math.floor(").replace("⌋", ")").replace("·", "*").replace("−", "-")
+    python = python.replace("⌈", "math.ceil(").replace("⌉", ")")
     result = eval(python, {"math": math})
     assert result == int(right)
     return int(result)
@@ -162,3 +164,66 @@ def test_summarising_computes_nothing_and_leaves_no_hooks() -> None:
     summarise("lenet5", model, [1, 28, 28], 10)
     assert {values.device.type for values in model.state_dict().values()} == {"meta"}
     assert not any(layer._forward_hooks for layer in model.modules())
+
+
+FAMILY = [name.removeprefix("torchvision/") for name in MODELS.members("torchvision")]
+KINDS = ["resnet18", "squeezenet1_0", "shufflenet_v2_x0_5", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_32"]
+NORMALISATIONS = ("BatchNorm2d", "LayerNorm", "LayerNorm2d", "CNBlock")  # the last scales as well
+
+
+@pytest.mark.parametrize(
+    "name", [*KINDS, *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILY if name not in KINDS)]
+)
+def test_networks_that_are_no_chain_are_counted_as_torch_counts(name: str) -> None:
+    """Convolutions and products with a matrix of weights are half of the operations that FlopCounterMode counts.
+
+    It leaves out normalisation; what attention multiplies with each other (bmm) are no weights.
+    """
+    network = on_meta(f"torchvision/{name}").eval()
+    side = vars(MODELS.get(f"torchvision/{name}"))["published"].usual.size
+    summary = summarise(name, network, [3, side, side], 1000)
+    assert summary.weights + summary.biases == sum(parameter.numel() for parameter in network.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, side, side, device="meta"))
+    counts = {str(operation): count for operation, count in counter.get_flop_counts()["Global"].items()}
+    macs = sum(layer.macs for layer in summary.layers if layer.kind not in NORMALISATIONS)
+    assert macs == sum(counts.get(f"aten.{name}", 0) for name in ("convolution", "addmm", "mm")) // 2
+    for layer in summary.layers:
+        if " = " in layer.formula:
+            assert evaluated(layer.formula) == layer.output_shape[-1], layer
+
+
+@pytest.mark.parametrize(("name", "field"), [("resnet18", 435), ("vgg16", 212), ("inception_v3", 1311)])
+def test_receptive_fields_before_the_last_pooling(name: str, field: int) -> None:
+    """Two of Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
+
+    By hand that of ResNet-18: 11 before its blocks, whose first convolutions add 8, 8, 16 and 32, and the three others
+    of a stage 3 · 8, 16, 32 and 64.
+    """
+    side = 299 if name == "inception_v3" else 224
+    layers = summarise(name, on_meta(f"torchvision/{name}"), [3, side, side], 1000).layers
+    last = next(number for number, layer in enumerate(layers) if layer.name == "avgpool")
+    assert max(layer.receptive_field or 0 for layer in layers[:last]) == field
+
+
+def test_of_a_residual_block_the_wider_branch_counts() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.narrow, self.wide = nn.Conv2d(1, 1, 1, stride=2), nn.Conv2d(1, 1, 5, stride=2, padding=2)
+            self.after, self.pool, self.last = nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.after(torch.cat([self.wide(images) + self.narrow(images)] * 2, 1).chunk(2, 1)[0])
+            return maps * self.last(self.pool(maps))
+
+    layers = summarise("block", Block(), [1, 40, 40], 1).layers
+    fields = {layer.name: layer.receptive_field for layer in layers}
+    assert fields == {"wide": 5, "narrow": 1, "after": 9, "pool": 40, "last": 40}  # 5 + 2·2
+
+
+def test_attention_within_windows_is_followed_no_further() -> None:
+    layers = summarise("swin", on_meta("torchvision/swin_t"), [3, 224, 224], 1000).layers
+    assert [layer.receptive_field for layer in layers][:3] == [4, 4, 4]
+    assert {layer.receptive_field for layer in layers if layer.kind == "ShiftedWindowAttention"} == {None}
+    assert layers[-1].receptive_field == 224

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cnncli.cli import app
+from cnncli.commands.models import _row
 from cnncli.errors import CnnError, ConfigError
 from cnncli.registry import MODELS
 
@@ -82,8 +83,7 @@ def test_models_lists_every_model_with_its_parameters() -> None:
 def test_a_model_that_does_not_state_its_parameters_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one of another package may be; the fixed codes of lenet5_1998 are no parameters to train."""
     monkeypatch.delattr(MODELS.get("lenet5_1998"), "num_parameters")
-    row = next(row for row in json.loads(printed("models", "--json"))["models"] if row["name"] == "lenet5_1998")
-    assert row["parameters"] == 60_000
+    assert _row("lenet5_1998")["parameters"] == 60_000
 
 
 def test_curves_are_drawn_again_in_their_run_or_together_where_asked(
@@ -102,3 +102,13 @@ def test_curves_are_drawn_again_in_their_run_or_together_where_asked(
             assert picture.height == height  # 420 pixels and a line of 20 a run
     with pytest.raises(ConfigError, match=r"ends in \.png"):
         printed("curves", "a/run", "-o", "picture.jpg")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "maxvit_t"])
+def test_the_table_of_a_large_network_keeps_its_numbers_and_the_ends_of_names(name: str) -> None:
+    lines = printed("summary", f"torchvision/{name}").splitlines()
+    assert max(map(len, lines)) <= 100
+    layers = json.loads(printed("summary", f"torchvision/{name}", "--json"))["layers"]
+    for line, layer in zip(lines[1:], layers, strict=False):
+        assert layer["name"].endswith(line.split()[0].removeprefix("…"))
+        assert all(f" {count:,}" in line for count in (layer["weights"], layer["macs"]) if count)
