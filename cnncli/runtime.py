@@ -174,6 +174,13 @@ class Runtime:
         try:
             with _among_ranks():
                 yield
+        except ValueError as error:
+            if "Expected more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                "batch normalisation has nothing to go by where a batch is one image and its map one pixel: set another"
+                " train.batch_size, which does not leave one image for the last batch, or a larger data.size"
+            ) from None
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if "does not have a deterministic implementation" in str(error):
                 raise ConfigError(

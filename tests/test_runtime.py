@@ -87,6 +87,14 @@ def test_other_errors_pass_the_guard(message: str) -> None:
         raise RuntimeError(message)
 
 
+def test_batch_normalisation_of_one_value_is_said_in_words() -> None:
+    """The message is that of the PyTorch in use."""
+    with pytest.raises(ConfigError, match=r"another train\.batch_size"), choose_runtime("cpu").guard(1):
+        torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="another"), choose_runtime("cpu").guard(1):
+        raise ValueError("another")
+
+
 def test_autocast_computes_in_the_runs_precision() -> None:
     weight = torch.ones(2, 2)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
