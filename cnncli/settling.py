@@ -132,7 +132,8 @@ def _settle_model(config: Config, splits: Splits) -> None:
         with torch.device("meta"):
             network(**section.options)
     except (ValueError, ConfigError) as error:
-        raise config.error(("model",), f"{section.name} does not fit {config.data.name}: {error}") from None
+        hint = "; data.channels: 3 makes grey colour" if data.channels == 1 and "in_channels" in str(error) else ""
+        raise config.error(("model",), f"{section.name} does not fit {config.data.name}: {error}{hint}") from None
     losses: tuple[str, ...] = getattr(network, "losses", ("cross_entropy",))
     if config.loss.name not in losses:
         raise config.error(

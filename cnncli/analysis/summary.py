@@ -165,7 +165,8 @@ def _watched(model: nn.Module, sight: Sight) -> Iterator[list[Step]]:
 
     def hook_for(name: str) -> Any:
         def note(layer: nn.Module, inputs: Any, output: Any) -> None:
-            source, target = inputs[0], next(_tensors(output))  # attention returns its weights as well
+            target = next(_tensors(output))  # attention returns its weights as well
+            source = next(_tensors(inputs), target)
             passed.append((name, layer, source, target, sight.through(layer, source, target)))
 
         return note

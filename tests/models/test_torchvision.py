@@ -315,7 +315,7 @@ def test_arrays_keep_their_size_and_grey_ones_become_colour(config: Path, tiny_n
     config.write_text(f"data: {{name: npz, path: {tiny_npz}}}\nmodel: {{name: torchvision/resnet18, weights: DEFAULT}}")
     preprocess = settled(config).preprocess
     assert (preprocess.size, preprocess.channels, preprocess.mean) == (12, 3, (0.485, 0.456, 0.406))
-    with pytest.raises(ConfigError, match=r"model\.in_channels: must be 3, got 1"):
+    with pytest.raises(ConfigError, match=r"model\.in_channels: must be 3, got 1; data\.channels: 3 makes"):
         settled(config, "model.weights=null")
 
 

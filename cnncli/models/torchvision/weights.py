@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import sys
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +93,7 @@ class Published:
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
-            why = one_line(" ".join(str(error).split()))[:200]
+            why = one_line(" ".join(str(error).partition(":\n")[2].split()))[:200]
             raise CheckpointError(f"{path}: not the weights of torchvision/{self.model} as it is here: {why}") from None
         said = f"its last layer, {head}, "
         if not fits:
@@ -109,7 +108,7 @@ class Published:
             return f"{said}; it has learned from {learned}×{learned} pixels, and data.size is {image_size}"
         return said
 
-    def _read(self, weights: str, path: Path) -> "OrderedDict[str, Tensor]":
+    def _read(self, weights: str, path: Path) -> dict[str, Tensor]:
         """Return what is in a file, under the names that layers have today, without those of training alone."""
         try:
             with path.open("rb") as file:  # once: what is checked is what is read
@@ -123,9 +122,9 @@ class Published:
             raise CheckpointError(f"{path}: {error.strerror or error}") from None
         except Exception as error:  # whatever a stranger's bytes lead to
             raise CheckpointError(f"{path}: {one_line(str(error))[:300]}") from None
-        if not isinstance(state, OrderedDict) or not all(isinstance(values, Tensor) for values in state.values()):
+        if not isinstance(state, dict) or not all(isinstance(values, Tensor) for values in state.values()):
             raise CheckpointError(f"{path}: holds something other than the state_dict of a network")
-        for key in list(state):
+        for key in list(state):  # in place, since a state_dict carries the versions of its layers
             values = state.pop(key)
             if not key.startswith(AUXILIARY):
                 state[DENSE.sub(r"\1\2", key)] = values
