@@ -194,6 +194,7 @@ class Evil:
     ("content", "message"),
     [
         ({"model": {"weight": torch.zeros(1)}}, "something other than the state_dict"),
+        ({1: torch.zeros(1)}, "something other than the state_dict"),
         ([1], "something other than the state_dict"),
         ({"weight": Evil()}, "its pickle names"),
         (b"", "not a zip file"),

@@ -117,12 +117,13 @@ class Published:
                 elif not hashlib.file_digest(file, "sha256").hexdigest().startswith(_promised(member.url)):
                     raise CheckpointError("damaged: its sha256 does not begin as its name says; fetch it again")
                 file.seek(0)
-                state = torch.load(file, map_location="cpu", weights_only=True)
+                state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror or error}") from None
         except Exception as error:  # whatever a stranger's bytes lead to
             raise CheckpointError(f"{path}: {one_line(str(error))[:300]}") from None
-        if not isinstance(state, dict) or not all(isinstance(values, Tensor) for values in state.values()):
+        is_one = isinstance(state, dict) and all(type(key) is str and isinstance(state[key], Tensor) for key in state)
+        if not is_one:
             raise CheckpointError(f"{path}: holds something other than the state_dict of a network")
         for key in list(state):  # in place, since a state_dict carries the versions of its layers
             values = state.pop(key)
