@@ -26,6 +26,7 @@ from cnncli.runtime import Runtime, choose_runtime
 from cnncli.settling import augment_of, settle, transforms_of
 from cnncli.splits import Splits
 from cnncli.text import listed, one_line
+from cnncli.training.freezing import freeze
 from cnncli.training.state import TrainState
 
 
@@ -77,6 +78,7 @@ class Experiment:
             weights, classes = str(self.config.model.weights), list(self.splits.classes)
             said = self._published.give(weights, path, network, classes, self.preprocess.size)
             self.note(f"{self.config.model.name} begins with {one_line(weights)}; {said}")
+        freeze(network, self.config.model.frozen)
         return self.runtime.place(network)
 
     def fetch_weights(self) -> Path | None:
@@ -106,8 +108,8 @@ class Experiment:
         """Return the state before the first step of training on the images of ``loader``."""
         config = self.config
         model = self.build_model()
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = OPTIMIZERS.get(config.optimizer.name)(trained, **config.optimizer.options)
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = OPTIMIZERS.get(config.optimizer.name)(parameters, **config.optimizer.options)
         steps_per_epoch = loader.num_batches
         total_steps = steps_per_epoch * config.train.epochs
         schedule = SCHEDULES.get(config.schedule.name)(total_steps, steps_per_epoch, **config.schedule.options)

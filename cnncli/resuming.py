@@ -73,8 +73,11 @@ def picked_up(settings: Config, run: Run) -> Config:
 
 
 def without_foreign_state(state: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    """Leave out of a training state what another optimizer or schedule cannot take over."""
-    return {**state, **{part: None for part in ("optimizer", "schedule") if f"{part}.name" in changes}}
+    """Leave out of a training state what another optimizer or schedule, or one of other weights, cannot take over."""
+    foreign = {part for part in ("optimizer", "schedule") if f"{part}.name" in changes}
+    if "model.freeze" in changes:
+        foreign.add("optimizer")
+    return {**state, **dict.fromkeys(foreign)}
 
 
 def _refuse(changes: Changes, allow: bool) -> None:

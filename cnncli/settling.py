@@ -14,6 +14,7 @@ from cnncli.pipeline.transforms import Transforms
 from cnncli.registry import MODELS
 from cnncli.runtime import Runtime, cores_a_rank
 from cnncli.splits import Splits
+from cnncli.training.freezing import freeze
 
 
 def settle(config: Config, splits: Splits, runtime: Runtime) -> Preprocess:
@@ -130,7 +131,7 @@ def _settle_model(config: Config, splits: Splits) -> None:
     try:
         validate_options("model", section.name, section.options)
         with torch.device("meta"):
-            network(**section.options)
+            built = network(**section.options)
     except (ValueError, ConfigError) as error:
         hint = "; data.channels: 3 makes grey colour" if data.channels == 1 and "in_channels" in str(error) else ""
         raise config.error(("model",), f"{section.name} does not fit {config.data.name}: {error}{hint}") from None
@@ -139,6 +140,10 @@ def _settle_model(config: Config, splits: Splits) -> None:
         raise config.error(
             ("loss", "name"), f"{section.name} trains with {' or '.join(losses)}, not {config.loss.name}"
         )
+    try:
+        freeze(built, section.frozen)
+    except ValueError as error:
+        raise config.error(("model", "freeze"), str(error)) from None
 
 
 def augment_of(config: Config) -> Augment:

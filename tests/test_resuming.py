@@ -43,6 +43,7 @@ def test_what_may_change(change: str, tiny_config: Path) -> None:
         ("model.activation=relu", "model.activation: was tanh, would be relu"),
         ("train.seed=1", "train.seed: was 0, would be 1"),
         ("runtime.precision=bf16", "runtime.precision: was fp32, would be bf16"),
+        ("model.freeze=features", "model.freeze: was None, would be features"),
     ],
 )
 def test_what_may_not_is_listed_or_allowed(change: str, line: str, tiny_config: Path) -> None:
@@ -106,3 +107,9 @@ def test_another_optimizer_begins_anew() -> None:
     state = {"optimizer": 1, "schedule": 2, "model": 3}
     assert without_foreign_state(state, {"optimizer.name": ["sgd", "adam"]}) == {**state, "optimizer": None}
     assert without_foreign_state(state, {"optimizer.lr": [1, 2]}) == state
+
+
+def test_other_weights_to_train_begin_anew() -> None:
+    """Momentum is noted by the number of a parameter, which is another one then."""
+    state = {"optimizer": 1, "schedule": 2}
+    assert without_foreign_state(state, {"model.freeze": [None, "features"]}) == {"optimizer": None, "schedule": 2}

@@ -24,6 +24,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 Share2 = Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1000)]
 PerChannel = Annotated[list[float], Field(min_length=1, max_length=64)]
 
 
@@ -92,6 +93,13 @@ class Model(NamedSection):
 
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """first weights of a torchvision/… model: DEFAULT, another of its published names, or a file .pth; null to draw"""
+    freeze: Pattern | Annotated[list[Pattern], Field(min_length=1)] | None = None
+    """parameters that stay as they are, by their names or those of what holds them, as features or layer[12].*"""
+
+    @property
+    def frozen(self) -> list[str]:
+        """The patterns that ``freeze`` gives."""
+        return [self.freeze] if isinstance(self.freeze, str) else self.freeze or []
 
 
 class Transform(BaseModel):

@@ -10,6 +10,7 @@ from cnncli.errors import DivergedError
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
 from cnncli.runtime import Runtime
+from cnncli.training.freezing import begin_training
 from cnncli.training.losses import weight_of
 from cnncli.training.meters import Meter, Metrics
 from cnncli.training.state import TrainState
@@ -108,7 +109,7 @@ def train_one_epoch(state: TrainState, batches: Iterable[Batch], watch: Watch, a
 
     Each batch is computed in up to ``accumulate`` parts one after the other, to the same update.
     """
-    state.model.train()
+    begin_training(state.model)
     state.criterion.train()
     meter = state.meter
     for batch in batches:

@@ -227,7 +227,7 @@ def test_problems_of_data(data: str, problem: str) -> None:
         ("activation: 3", "model.activation: must be relu or tanh, got 3"),
         ("num_classes: 0", "model.num_classes: must be at least 1, got 0"),
         ("image_size: 4097", "model.image_size: must be at most 4096, got 4097"),
-        ("options: {}", "model.options: unknown option of lenet5; known are activation, image_size, in_channels, "),
+        ("options: {}", "model.options: unknown option of lenet5; known are activation, freeze, "),
         ("self: 1", "model.self: unknown option of lenet5"),
         ("model_config: 1", "model.model_config: unknown option of lenet5"),
     ],
