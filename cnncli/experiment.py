@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cnncli import finetuning
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.schema import Config
 from cnncli.datasets import Images, Pictures, Split, SplitName
@@ -108,7 +109,7 @@ class Experiment:
         """Return the state before the first step of training on the images of ``loader``."""
         config = self.config
         model = self.build_model()
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        parameters = finetuning.parameter_groups(model, config)
         optimizer = OPTIMIZERS.get(config.optimizer.name)(parameters, **config.optimizer.options)
         steps_per_epoch = loader.num_batches
         total_steps = steps_per_epoch * config.train.epochs

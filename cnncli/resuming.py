@@ -75,7 +75,7 @@ def picked_up(settings: Config, run: Run) -> Config:
 def without_foreign_state(state: dict[str, Any], changes: Changes) -> dict[str, Any]:
     """Leave out of a training state what another optimizer or schedule, or one of other weights, cannot take over."""
     foreign = {part for part in ("optimizer", "schedule") if f"{part}.name" in changes}
-    if "model.freeze" in changes:
+    if "model.freeze" in changes or None in changes.get("optimizer.backbone_lr", ()):
         foreign.add("optimizer")
     return {**state, **dict.fromkeys(foreign)}
 

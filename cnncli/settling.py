@@ -7,6 +7,7 @@ import torch
 from cnncli.config.schema import Config, option_fields
 from cnncli.config.validation import validate_options
 from cnncli.errors import ConfigError
+from cnncli.finetuning import parameter_groups
 from cnncli.pipeline import cache
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.preprocess import Preprocess
@@ -144,6 +145,7 @@ def _settle_model(config: Config, splits: Splits) -> None:
         freeze(built, section.frozen)
     except ValueError as error:
         raise config.error(("model", "freeze"), str(error)) from None
+    parameter_groups(built, config)
 
 
 def augment_of(config: Config) -> Augment:

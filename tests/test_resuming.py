@@ -44,6 +44,7 @@ def test_what_may_change(change: str, tiny_config: Path) -> None:
         ("train.seed=1", "train.seed: was 0, would be 1"),
         ("runtime.precision=bf16", "runtime.precision: was fp32, would be bf16"),
         ("model.freeze=features", "model.freeze: was None, would be features"),
+        ("optimizer.backbone_lr=0.1", "optimizer.backbone_lr: was None, would be 0.1"),
     ],
 )
 def test_what_may_not_is_listed_or_allowed(change: str, line: str, tiny_config: Path) -> None:
@@ -112,4 +113,6 @@ def test_another_optimizer_begins_anew() -> None:
 def test_other_weights_to_train_begin_anew() -> None:
     """Momentum is noted by the number of a parameter, which is another one then."""
     state = {"optimizer": 1, "schedule": 2}
-    assert without_foreign_state(state, {"model.freeze": [None, "features"]}) == {"optimizer": None, "schedule": 2}
+    for changes in ({"model.freeze": [None, "features"]}, {"optimizer.backbone_lr": [None, 0.1]}):
+        assert without_foreign_state(state, changes) == {"optimizer": None, "schedule": 2}
+    assert without_foreign_state(state, {"optimizer.backbone_lr": [0.2, 0.1]}) == state

@@ -186,6 +186,8 @@ class Optimizer(NamedSection):
     """How gradients change the weights."""
 
     name: str = "sgd"
+    backbone_lr: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """learning rate of all but the head, the layer with a row for each class; null for lr, which is what is logged"""
 
 
 class Schedule(NamedSection):

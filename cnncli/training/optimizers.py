@@ -4,7 +4,7 @@ Fused ones update all weights in one pass, and skip the update on the device onc
 """
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1, description="share of the last upd
 WeightDecay = Annotated[float, Field(ge=0, le=100, description="how strongly weights are pulled to zero")]
 Beta = Annotated[float, Field(ge=0, lt=1, description="decay of a running mean of the gradients or their squares")]
 Epsilon = Annotated[float, Field(gt=0, le=1, description="keeps a division from being by zero")]
-Parameters = Iterable[nn.Parameter]
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]  # or groups of them, with options of their own
 
 
 @OPTIMIZERS.register
@@ -30,12 +30,12 @@ def sgd(
     nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    trained = list(parameters)
     optimizer = torch.optim.SGD(
-        trained, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
+        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
     )
     if momentum:
         # A first step that is skipped, as those of fp16 are, would leave them what torch.empty found in memory.
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         optimizer.state |= {parameter: {"momentum_buffer": torch.zeros_like(parameter)} for parameter in trained}
     return optimizer
 
