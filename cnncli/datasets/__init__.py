@@ -6,10 +6,9 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, Field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,23 +16,6 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 MAX_CLASSES = 100_000  # as many as the models take
-
-
-def absolute(path: str) -> str:
-    """Return a path of a config, which is relative to the working directory, as a run directory notes it."""
-    return str(Path(path).expanduser().absolute())
-
-
-FilePath = Annotated[
-    str,
-    Field(min_length=1, description="a file; relative to the working directory, noted absolute"),
-    AfterValidator(absolute),
-]
-FolderPath = Annotated[
-    str,
-    Field(min_length=1, description="a folder; relative to the working directory, noted absolute"),
-    AfterValidator(absolute),
-]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from cnncli.datasets import MAX_CLASSES, SPLITS, FilePath, FolderPath, Names, Pictures, SplitName, first_of_each_class
+from cnncli.datasets import MAX_CLASSES, SPLITS, Names, Pictures, SplitName, first_of_each_class
 from cnncli.errors import DataError, did_you_mean
+from cnncli.paths import FilePath, FolderPath
 from cnncli.registry import DATASETS
 from cnncli.text import one_line
 

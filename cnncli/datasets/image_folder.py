@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from cnncli.datasets import SPLITS, FolderPath, Names, Pictures, SplitName, first_of_each_class
+from cnncli.datasets import SPLITS, Names, Pictures, SplitName, first_of_each_class
 from cnncli.errors import DataError
+from cnncli.paths import FolderPath
 from cnncli.registry import DATASETS
 
 EXTENSIONS = {

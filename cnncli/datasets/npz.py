@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from cnncli.datasets import MAX_CLASSES, SPLITS, FilePath, Split, SplitName, first_of_each_class
+from cnncli.datasets import MAX_CLASSES, SPLITS, Split, SplitName, first_of_each_class
 from cnncli.errors import DataError
+from cnncli.paths import FilePath
 from cnncli.registry import DATASETS
 from cnncli.text import one_line
 

@@ -11,8 +11,9 @@ from pydantic import Field
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from cnncli.datasets import FolderPath, Split, SplitName, first_of_each_class
+from cnncli.datasets import Split, SplitName, first_of_each_class
 from cnncli.errors import DataError, MachineError
+from cnncli.paths import FolderPath
 from cnncli.registry import DATASETS
 from cnncli.text import one_line
 
