@@ -41,6 +41,7 @@ class Experiment:
     runtime: Runtime
     note: Callable[[str], None] = lambda text: None  # where to say what takes long or writes outside the run
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the splits that were read from others
+    initial_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # those that are not drawn
     is_resumed: bool = False  # then the first weights are of no matter
 
     @classmethod
@@ -50,10 +51,11 @@ class Experiment:
         """Find out what the config leaves open, and write it into a copy; reads no image.
 
         A run that is ``resumed`` keeps from training what it held out. Raises ``ConfigError`` where model and data
-        contradict each other, ``CheckpointError`` where the classes are not those that were resumed, ``MachineError``
-        for an absent device.
+        contradict each other, ``CheckpointError`` where the classes are not those that were resumed, or
+        ``model.init_from`` is of no use, ``MachineError`` for an absent device.
         """
         config = config.model_copy(deep=True)
+        initial = None if resumed else finetuning.initial_checkpoint(config.model)
         wanted = config.runtime
         runtime = choose_runtime(**wanted.model_dump())
         wanted.device, wanted.threads = str(runtime.device), runtime.threads
@@ -69,17 +71,25 @@ class Experiment:
                 f"the run was trained on classes {were}, but there are now {are}, in this order;"
                 " bring them back, or start a new run"
             )
-        return cls(config, splits, settle(config, splits, runtime), runtime, note, is_resumed=resumed is not None)
+        if initial is None:
+            return cls(config, splits, settle(config, splits, runtime), runtime, note, is_resumed=resumed is not None)
+        learned = Preprocess.from_dict(initial.preprocess)
+        preprocess = settle(config, splits, runtime, learned)
+        weights = finetuning.fitting_weights(initial, config.model, splits.classes, note)
+        finetuning.tell_preprocessing(preprocess, learned, note)
+        return cls(config, splits, preprocess, runtime, note, initial_weights=weights)
 
     def build_model(self) -> nn.Module:
-        """Return the network with first weights, published or drawn from ``train.seed``, in its place on the device."""
+        """Return the network with first weights, taken or drawn from ``train.seed``, in its place on the device."""
         torch.manual_seed(self.config.train.seed)
         network = MODELS.get(self.config.model.name)(**self.config.model.options)
         if (path := self.fetch_weights()) is not None:
             weights, classes = str(self.config.model.weights), list(self.splits.classes)
             said = self._published.give(weights, path, network, classes, self.preprocess.size)
             self.note(f"{self.config.model.name} begins with {one_line(weights)}; {said}")
-        freeze(network, self.config.model.frozen)
+        network.load_state_dict(self.initial_weights, strict=False)
+        if frozen := freeze(network, self.config.model.frozen):
+            finetuning.tell_frozen(network, frozen, self.initial_weights, self.note)
         return self.runtime.place(network)
 
     def fetch_weights(self) -> Path | None:

@@ -18,12 +18,15 @@ from cnncli.splits import Splits
 from cnncli.training.freezing import freeze
 
 
-def settle(config: Config, splits: Splits, runtime: Runtime) -> Preprocess:
+def settle(config: Config, splits: Splits, runtime: Runtime, learned: Preprocess | None = None) -> Preprocess:
     """Write into ``config`` what it leaves open, and return how pictures become what the network sees; reads no image.
 
-    Raises ``ConfigError`` where model and data contradict each other.
+    Weights that the network begins with have ``learned`` from images that were prepared in some way: so are these, but
+    for what the config says. Raises ``ConfigError`` where model and data contradict each other.
     """
-    _settle_weights(config, splits)
+    learned = learned or _published_preprocess(config)
+    if learned is not None:
+        _settle_as_learned(config, splits, learned)
     _settle_data(config, splits)
     _settle_model(config, splits)
     preprocess = _preprocess(config)
@@ -31,11 +34,26 @@ def settle(config: Config, splits: Splits, runtime: Runtime) -> Preprocess:
     return preprocess
 
 
-def _settle_weights(config: Config, splits: Splits) -> None:
-    """Settle which published weights the network begins with, and prepare images as theirs but for what is said."""
-    model, data = config.model, config.data
+def _settle_as_learned(config: Config, splits: Splits, learned: Preprocess) -> None:
+    """Prepare images as those that weights have learned from, but for what the config says and the size of arrays."""
+    data, own_channels = config.data, splits.source.channels
+    if not (data.size or splits.source.image_size or "image_size" in config.model.model_fields_set):
+        data.size, data.canvas = learned.size, data.canvas or learned.side
+    if data.channels is None and {own_channels or 3, learned.channels} <= {1, 3}:
+        data.channels = learned.channels
+    if (data.channels or own_channels) == learned.channels:
+        data.mean, data.std = data.mean or list(learned.mean), data.std or list(learned.std)
+    data.interpolation = data.interpolation or learned.interpolation
+    for key in ("resize", "background"):
+        if key not in data.model_fields_set:
+            setattr(data, key, learned.to_dict()[key])
+
+
+def _published_preprocess(config: Config) -> Preprocess | None:
+    """Settle which published weights the network begins with, if any; return how their images were, if it is known."""
+    model = config.model
     if model.weights is None:
-        return
+        return None
     if (published := getattr(MODELS.get(model.name), "published", None)) is None:
         problem = f"{model.name} has no published weights, as torchvision/… have; model.init_from takes a checkpoint"
         raise config.error(("model", "weights"), problem)
@@ -43,17 +61,10 @@ def _settle_weights(config: Config, splits: Splits) -> None:
         model.weights = published.settled(model.weights)
     except ValueError as error:
         raise config.error(("model", "weights"), str(error)) from None
-    if (learned := published.preset(model.weights)) is None:
-        return
-    is_sized = data.size or splits.source.image_size or "image_size" in model.model_fields_set  # else as the weights
-    if not is_sized:
-        data.size, data.canvas = learned.size, data.canvas or learned.canvas
-    data.channels = data.channels or learned.channels
-    if data.channels == learned.channels:
-        data.mean, data.std = data.mean or list(learned.mean), data.std or list(learned.std)
-    data.interpolation = data.interpolation or learned.interpolation
-    if "resize" not in data.model_fields_set:
-        data.resize = "crop"
+    if (preset := published.preset(model.weights)) is None:
+        return None
+    size, canvas, mean, std = preset.size, preset.canvas, preset.mean, preset.std
+    return Preprocess(size, preset.channels, mean, std, canvas, "crop", interpolation=preset.interpolation)
 
 
 def _settle_data(config: Config, splits: Splits) -> None:

@@ -45,6 +45,9 @@ def train(
     ] = None,
     output: Annotated[str | None, typer.Option(help="Folder for run directories.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run directory.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option("--init-from", metavar="CHECKPOINT", help="Begin with what fits of its weights.")
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +77,14 @@ def train(
     from cnncli.signals import ending
 
     flags: dict[str, Any] = dict(  # noqa: C408  # reads as the signature does
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, output=output, name=name
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        output=output,
+        name=name,
+        init_from=init_from,
     )
     if allow_changes and resume is None:
         raise ConfigError("--allow-changes is about a run that goes on: say which, with --resume RUN")

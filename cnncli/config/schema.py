@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
 
 from cnncli.config.loading import Document, KeyPath, dotted
 from cnncli.errors import ConfigError
+from cnncli.paths import FilePath
 from cnncli.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, Registry
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -93,6 +94,8 @@ class Model(NamedSection):
 
     weights: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """first weights of a torchvision/… model: DEFAULT, another of its published names, or a file .pth; null to draw"""
+    init_from: FilePath | None = None
+    """a checkpoint of the same model to begin with: what fits of its weights is taken; null to begin anew"""
     freeze: Pattern | Annotated[list[Pattern], Field(min_length=1)] | None = None
     """parameters that stay as they are, by their names or those of what holds them, as features or layer[12].*"""
 

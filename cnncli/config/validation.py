@@ -22,6 +22,7 @@ FLAGS: dict[str, KeyPath] = {
     "device": ("runtime", "device"),
     "output": ("train", "output"),
     "name": ("train", "name"),
+    "init_from": ("model", "init_from"),
 }
 
 

@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from cnncli import checkpoint as checkpoints
+from cnncli import launch
+from cnncli.checkpoint import Checkpoint
+from cnncli.config.validation import load_config
+from cnncli.display import Display
+from cnncli.registry import MODELS
 from cnncli.run import Run
 from tests import killing
 from tests.conftest import PictureFolder
+from tests.networks import TestNet
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ONE_PROCESS, TWO_RANKS = [sys.executable], [*TORCHRUN, "--standalone", "--nproc-per-node", "2"]
@@ -180,6 +188,31 @@ def test_what_batch_normalisation_is_validated_with_is_what_is_saved(wrapped: Pa
     run = Run.open(tmp_path / "runs" / "config")
     scored = done([sys.executable, wrapped, "eval", run.last, "--split", "val", "--json"], tmp_path)
     assert json.loads(scored.stdout)["loss"] == pytest.approx(run.read_history()[-1]["val"]["loss"], rel=1e-5)
+
+
+def test_two_ranks_fine_tune_as_one_process_does(
+    wrapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch normalisation that is frozen takes no means of a rank's part; it stays as it was in the checkpoint."""
+    weights = TestNet(num_classes=9, image_size=28).state_dict()
+    weights["features.1.running_mean"] += 0.1
+    preprocess = {"size": 28, "channels": 1, "mean": [0.1], "std": [0.3]}
+    there = Checkpoint("testnet", {"dropout": 0.0}, weights, list("012345678"), preprocess, {}, {})
+    checkpoints.save(there, tmp_path / "there.pt")
+    config = DIGITS.replace("lenet5", "testnet, dropout: 0.0, init_from: there.pt, freeze: features.1")
+    (tmp_path / "config.yaml").write_text(config.replace("momentum", "backbone_lr: 0.01, momentum"))
+    result = done([*TWO_RANKS, wrapped, "train", "-c", "config.yaml"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("taken from") == 1  # by rank 0 alone
+    two, one = Run.open(tmp_path / "runs" / "config"), Run.at(tmp_path / "one")
+    monkeypatch.setitem(MODELS._found, "testnet", TestNet)
+    monkeypatch.chdir(tmp_path)
+    launch.train(load_config("config.yaml"), one, Display())
+    assert_same(one, two)
+    after = checkpoints.load(two.last)
+    for name, before in weights.items():
+        assert torch.equal(after.state["model"][name], before) == name.startswith("features.1"), name
+        assert torch.equal(after.weights[name], before) == name.startswith("features.1"), name
 
 
 def error_of_rank_1(wrapped: Path, config: str, *arguments: str, **environment: str) -> str:
