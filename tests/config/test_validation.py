@@ -255,7 +255,10 @@ def test_every_registered_thing_takes_its_own_options(kind: str) -> None:
         assert own.keys() & section_class(kind).model_fields.keys() == hidden
 
 
-@pytest.mark.parametrize(("given", "noted"), [("", "data"), (", root: pictures/mine", "pictures/mine")])
+@pytest.mark.parametrize(
+    ("given", "noted"),
+    [("", "data"), (", root: pictures/mine", "pictures/mine"), (", root: ~nobody-here/a", "~nobody-here/a")],
+)
 def test_a_folder_is_noted_absolute(given: str, noted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a run can be repeated from anywhere; the one that is meant by default, too."""
     monkeypatch.chdir(tmp_path)
