@@ -1,13 +1,13 @@
 """A checkpoint and the images that it is scored on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cnncli.analysis.predictions import Predictions
 from cnncli.analysis.tencrop import TenCrop
 from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import Document
@@ -93,19 +93,6 @@ def score(
     with experiment.runtime.guard(loader.recipe.batch_size):
         batches = watched(loader, watch, "evaluation", ten_crop)
         return evaluate(model, experiment.build_criterion(), batches, experiment.runtime, keep)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a network makes of the images of a split, on the CPU.
-
-    ``rows`` int64 [N] are the numbers of the images, rising; ``labels`` int64 [N] are right, and ``probabilities``
-    float32 [N, num_classes] are the softmax of the logits.
-    """
-
-    rows: Tensor
-    labels: Tensor
-    probabilities: Tensor
 
 
 def predict(

@@ -2,15 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnncli.analysis.predictions import Predictions
+from cnncli.analysis.significance import wilson_interval
 from cnncli.datasets import Pictures
 from cnncli.errors import CheckpointError
-from cnncli.scoring import Predictions
 
 NUM_BINS = 15
 MOST_MISTAKES = 36
@@ -135,18 +135,6 @@ def report_on(predictions: Predictions, classes: list[str], files: Pictures | No
         calibration=calibration_of(confidences.double(), right),
         mistakes=_mistakes(predictions, answers, classes, files),
     )
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
-    """
-    z, share = NormalDist().inv_cdf(0.975), correct / total
-    middle = share + z**2 / (2 * total)
-    reach = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    lower, upper = ((middle + sign * reach) / (1 + z**2 / total) for sign in (-1, 1))
-    return (lower if correct else 0.0), (upper if correct < total else 1.0)  # which rounding would miss
 
 
 def calibration_of(confidences: Tensor, right: Tensor) -> Calibration:

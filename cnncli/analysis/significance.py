@@ -35,7 +35,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     middle = share + z**2 / (2 * total)
     reach = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     lower, upper = ((middle + sign * reach) / (1 + z**2 / total) for sign in (-1, 1))
-    return max(lower, 0.0), min(upper, 1.0)
+    return (lower if correct else 0.0), (upper if correct < total else 1.0)  # which rounding would miss
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -12,8 +12,8 @@ from cnncli import files
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnncli.analysis.predictions import Predictions
     from cnncli.datasets import Pictures
-    from cnncli.scoring import Predictions
 
 MOST_COLUMNS = 30  # for a class each
 NUM_LIKELIEST = 5

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from cnncli.analysis.report import Report, calibration_of, report_on, wilson_interval
+from cnncli.analysis.predictions import Predictions
+from cnncli.analysis.report import Report, calibration_of, report_on
 from cnncli.errors import CheckpointError
-from cnncli.scoring import Predictions
 
 
 def random_predictions(num_images: int, num_classes: int, seed: int) -> Predictions:
@@ -61,12 +60,6 @@ def test_scores_are_those_of_scikit_learn(num_images: int, num_classes: int, see
     assert again.tolist() == matrix.tolist()
     counts = [pair.num_images for pair in report.confusions]
     assert counts == sorted(counts, reverse=True)
-
-
-@pytest.mark.parametrize(("correct", "total"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 7), (9_905, 10_000)])
-def test_the_interval_is_that_of_scipy(correct: int, total: int) -> None:
-    theirs = binomtest(correct, total).proportion_ci(0.95, "wilson")
-    assert wilson_interval(correct, total) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_calibration_is_as_guo_et_al_define_it() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from cnncli.analysis.predictions import Predictions
 from cnncli.pages.predictions import write_predictions
-from cnncli.scoring import Predictions
 
 
 @pytest.mark.parametrize("num_classes", [4, 31])

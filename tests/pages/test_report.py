@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cnncli.analysis.predictions import Predictions
 from cnncli.analysis.report import Report, report_on
 from cnncli.datasets import Names, Pictures
 from cnncli.pages.report import page_of, write_report
-from cnncli.scoring import Predictions
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 STRANGE = ["<script>alert(1)</script>", '" onload="alert(2)', "'><img src=http://x/>", "&amp;\u202e", "\udcff"]
