@@ -109,6 +109,8 @@ def contradictions(config: Config) -> list[Problem]:
     if train.validate_on == "test" and config.checkpoint.keep_best > 1:
         problem = "would be chosen on the test images: train.validate_on is test"
         found.append(Problem(("checkpoint", "keep_best"), problem))
+    if config.model.weights and config.model.init_from:
+        found.append(Problem(("model", "weights"), "cannot go with model.init_from: each says what to begin with"))
     found += [
         Problem(("augment", key), f"from {ends[0]} to {ends[1]} is no range: the smaller one comes first")
         for key in ("resized_crop", "aspect")

@@ -132,6 +132,12 @@ def test_one_problem(text: str, problem: str) -> None:
     assert line.startswith(f"my.yaml:3: {problem}")
 
 
+def test_a_network_begins_with_one_kind_of_weights() -> None:
+    model = "model: {name: torchvision/resnet18, weights: DEFAULT, init_from: a.pt}\n"
+    (line,) = problems("data: {name: mnist}\n" + model)
+    assert line == "my.yaml:2: model.weights: cannot go with model.init_from: each says what to begin with"
+
+
 def test_what_is_missing_is_named_with_what_there_is() -> None:
     assert problems("") == ["my.yaml: data: is needed", "my.yaml: model: is needed"]
     first, second = problems("data: {}\nmodel:\n  padding: 2\n")
