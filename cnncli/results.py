@@ -14,6 +14,7 @@ from cnncli.checkpoint import Checkpoint, load
 from cnncli.config.validation import load_config
 from cnncli.datasets import Images
 from cnncli.errors import DataError
+from cnncli.history import is_hopeless
 from cnncli.resuming import MAY_CHANGE, flat
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, predict
@@ -102,4 +103,6 @@ def _identity(images: Images, classes: Sequence[str]) -> str:
 def _unfinished(entry: Entry) -> list[str]:
     """Say where a run, not a checkpoint of one, has not done its epochs."""
     done, wanted = (entry.history[-1]["epoch"] if entry.history else 0), entry.config.get("train.epochs", 0)
+    if entry.history and is_hopeless(entry.history, entry.config.get("train.patience")):
+        return [f"it ended early, after {counted(done, 'epoch')}"]
     return [f"it has done {done} of its {counted(wanted, 'epoch')}"] if entry.path.is_dir() and done < wanted else []
