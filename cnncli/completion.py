@@ -30,11 +30,14 @@ def offer_configs(incomplete: str) -> list[str]:
     return bundled_names() + _found(incomplete, "*.yaml") + _found(incomplete, "*/*.yaml")
 
 
-def offer_models() -> list[str]:
-    """Return the names of the models."""
+def offer_models(incomplete: str) -> list[str]:
+    """Return the names of the models; a family's, which only torch knows, where its own is there already."""
     from cnncli.registry import MODELS
 
-    return MODELS.names()
+    families = MODELS.families()
+    if (family := incomplete.partition("/")[0]) in families and "/" in incomplete:
+        return MODELS.members(family)
+    return MODELS.names() + [f"{family}/" for family in families]
 
 
 def offer_devices() -> list[str]:
@@ -94,22 +97,22 @@ def _assignments(known: dict[str, Any], incomplete: str) -> list[Offer]:
 
     Of a single one its values are offered at once: after a word that is the only one a shell puts a space.
     """
-    key, equals, _ = (_begun + incomplete).partition("=")
+    key, equals, value = (_begun + incomplete).partition("=")
     if equals:
-        return [(f"{key}={word}".removeprefix(_begun), "") for word in _values(key, known.get(key, {}))]
+        return [(f"{key}={word}".removeprefix(_begun), "") for word in _values(key, known.get(key, {}), value)]
     keys = [name for name in known if name.startswith(key)]
     offers = [(f"{name}=", str(known[name].get("description", ""))) for name in keys]
     if len(keys) == 1:
-        offers += [(f"{keys[0]}={word}", "") for word in _values(keys[0], known[keys[0]])]
+        offers += [(f"{keys[0]}={word}", "") for word in _values(keys[0], known[keys[0]], "")]
     return offers
 
 
-def _values(key: str, field: dict[str, Any]) -> list[str]:
+def _values(key: str, field: dict[str, Any], begun: str) -> list[str]:
     """Return the words that a field may be, its default among them."""
-    from cnncli.registry import DATASETS, MODELS
+    from cnncli.registry import DATASETS
 
     if key in ("model.name", "data.name"):
-        return MODELS.names() if key == "model.name" else DATASETS.names()
+        return offer_models(begun) if key == "model.name" else DATASETS.names()
     words: dict[str, None] = {}
     for kind in (field, *field.get("anyOf", ())):
         words |= dict.fromkeys(map(_word, kind.get("enum", ())))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnncli.completion import offer_devices, offer_runs
 from cnncli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,12 +29,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Run directories, or checkpoints.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN…", help="Run directories, or checkpoints.", autocompletion=offer_runs),
+    ],
     data: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Test all on other images: an .npz file or a folder.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The PNG of the curves.")] = Path("comparison.png"),
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.", autocompletion=offer_devices),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Say how runs differ, in configs, results and curves, and whether that is more than luck.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,9 +18,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def lr_find(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.")],
+    config: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.", autocompletion=offer_configs),
+    ],
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
+        ),
     ] = None,
     low: Annotated[float, typer.Option("--from", min=1e-12, max=1000, help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option("--to", min=1e-12, max=1000, help="The last one.")] = 10.0,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnncli import ranks
+from cnncli.completion import offer_devices
 from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.text import counted, one_line
 
@@ -46,7 +47,7 @@ def predict(
     workers: Annotated[
         int | None, typer.Option(min=0, max=256, help="Processes that decode; as many as there are cores.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:N.", autocompletion=offer_devices)] = "auto",
 ) -> None:
     """Predict what is on pictures: the likeliest classes and their probabilities.
 

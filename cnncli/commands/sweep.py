@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import Interrupted, Terminated
 
 if TYPE_CHECKING:
@@ -18,14 +19,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sweep(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.")],
+    config: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.", autocompletion=offer_configs),
+    ],
     params: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="KEY=RANGE", help="A field and its values: 0..4, log:1e-3..1e-1 or 32,64,128."),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, max=100_000, help="Trials in all, those of before included.")] = 20,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:

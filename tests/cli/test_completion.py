@@ -34,7 +34,8 @@ def test_names_of_commands_configs_models_and_devices(complete: Complete) -> Non
     assert complete("train", "--config", "=", "") == bundled_names()
     assert complete("data", "check", "tinyvgg_") == ["tinyvgg_folder"]
     assert complete("config", "validate", "basic") == ["basic_cnn"]
-    assert complete("summary", "") == MODELS.names()
+    assert complete("summary", "") == [*MODELS.names(), "torchvision/"]
+    assert complete("summary", "torchvision/resnet5") == ["torchvision/resnet50"]
     assert complete("import", "weights.pt", "--model", "tiny") == ["tinyvgg"]
     assert complete("eval", "best.pt", "--device", "c") == ["cpu", "cuda"]
 
@@ -47,6 +48,8 @@ def test_files_and_runs(complete: Complete, tmp_path: Path) -> None:
     assert complete("train", "-c", "m") == ["mine.yaml", "more/other.yaml"]
     assert complete("train", "-c", "./mi") == ["./mine.yaml"]
     assert complete("train", "--resume", "") == ["runs/a", "runs/b"]
+    assert complete("compare", "runs/a", "") == ["runs/a", "runs/b"]
+    assert complete("lr-find", "m") == complete("sweep", "m") == ["mine.yaml", "more/other.yaml"]
     assert complete("curves", "runs/a", "runs/b") == ["runs/b"]
     assert complete("eval", "runs/") == []  # so that the shell offers its files
 
@@ -66,7 +69,11 @@ def test_values_follow_a_key_that_is_the_only_one(complete: Complete) -> None:
     """With the default among them, lest the shell puts a space after the sign."""
     assert complete("train", "--set", "train.epo") == ["train.epochs=", "train.epochs=5"]
     assert complete("train", "--set", "augment.fl") == ["augment.flip=", "augment.flip=false", "augment.flip=true"]
-    assert complete("train", "--set", "model.name", "=") == MODELS.names()
+    assert complete("train", "--set", "model.name", "=") == [*MODELS.names(), "torchvision/"]
+    assert complete("train", "--set", "model.name", "=", "torchvision/vit_b") == [
+        "torchvision/vit_b_16",
+        "torchvision/vit_b_32",
+    ]
     assert complete("train", "--set", "data.name", "=", "m") == ["mnist"]
     assert complete("data", "stats", "mine.yaml", "--set", "data.name", "=") == DATASETS.names()
     assert complete("train", "--set", "=", "optimizer.name", "=", "") == OPTIMIZERS.names()
