@@ -14,7 +14,7 @@ from cnncli.text import counted
 MAY_CHANGE = {
     "data.workers",
     *("runtime.device", "runtime.threads", "runtime.memory_format", "runtime.deterministic"),
-    *("train.patience", "train.log_every", "train.output", "train.name"),
+    *("train.log_every", "train.output", "train.name"),
     *("checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.every_minutes", "checkpoint.keep_best"),
     "logging.tensorboard",
 }
@@ -50,7 +50,7 @@ def data_changes_of(seen: dict[str, dict[str, Any]], checkpoint: Checkpoint, all
 
 def _may_change(config: Config) -> set[str]:
     """Return the keys that may change without changing a number but by rounding."""
-    allowed = set(MAY_CHANGE)
+    allowed = {*MAY_CHANGE, "train.patience"}  # which decides where a run ends, not how it goes on
     if config.schedule.name in OPEN_ENDED:
         allowed.add("train.epochs")
     if config.data.on_error == "fail" and config.augment.resized_crop is None:  # else other images or crops are planned
