@@ -103,7 +103,9 @@ def publish(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, base: str 
     return path
 
 
-@pytest.mark.parametrize("name", ["densenet121", "googlenet", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "googlenet")), "squeezenet1_1"]
+)
 def test_a_picture_gets_the_logits_that_torchvision_gives_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
