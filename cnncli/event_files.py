@@ -29,10 +29,11 @@ class EventFiles:
 
         with files.naming(self.run.tensorboard):
             self.run.tensorboard.mkdir(exist_ok=True)
-            before = list(self.run.tensorboard.glob(f"{NAME}*"))
+            before = sorted(self.run.tensorboard.glob(f"{NAME}[0-9][0-9][0-9][0-9][0-9][0-9]"))
+            number = int(before[-1].name.removeprefix(NAME)) + 1 if before else 0
             for path in before:
                 os.truncate(path, 0)  # an open TensorBoard would wait for ever for one that is gone
-            self._file = (self.run.tensorboard / f"{NAME}{len(before):06}").open("wb", buffering=0)
+            self._file = (self.run.tensorboard / f"{NAME}{number:06}").open("wb", buffering=0)
         self._write(0, file_version="brain.Event:2")
         self._write(0, session_log=SessionLog(status=SessionLog.START))  # has it forget what it read
         for row in self.run.read_steps():

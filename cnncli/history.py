@@ -34,7 +34,7 @@ def best_rows(history: list[Row], number: int) -> list[Row]:
 
     There are none where nothing was validated.
     """
-    validated = [row for row in history if row["val"]]
+    validated = [row for row in history if row.get("val")]
     return sorted(validated, key=lambda row: (-row["val"]["accuracy"], row["val"]["loss"]))[:number]
 
 

@@ -12,7 +12,7 @@ import torch
 from cnncli.analysis.comparison import Result
 from cnncli.checkpoint import Checkpoint, load
 from cnncli.config.validation import load_config
-from cnncli.datasets import Images
+from cnncli.datasets import Images, Pictures
 from cnncli.errors import DataError
 from cnncli.history import is_hopeless
 from cnncli.resuming import MAY_CHANGE, flat
@@ -47,14 +47,17 @@ def entry_of(path: Path) -> Entry:
 def result_of(entry: Entry, data: Path | None, device: str | None, display: Display) -> Result:
     """Score the checkpoint that a run reports on its test images, or those of ``data``, as ``cnn eval`` would.
 
-    Where there are none the notes say so. Raises ``CheckpointError`` for one that cannot be read.
+    Where there are none the notes say so. Raises ``CheckpointError`` for one that cannot be read, ``DataError`` where
+    ``data`` cannot.
     """
     recipe = {key: value for key, value in entry.config.items() if key not in {*MAY_CHANGE, "train.seed"}}
+    is_whole, notes = _progress(entry)
     result = Result(
         config=entry.config,
         recipe=json.dumps(recipe, sort_keys=True) if recipe else str(entry.path),
         seed=entry.config.get("train.seed"),
-        notes=_unfinished(entry),
+        is_whole=is_whole,
+        notes=notes,
     )
     if not entry.checkpoint.exists():
         return replace(result, notes=[*result.notes, f"it has no {entry.checkpoint.name} to score yet"])
@@ -63,6 +66,8 @@ def result_of(entry: Entry, data: Path | None, device: str | None, display: Disp
     try:
         return _scored(result, checkpoint, data, device, display)
     except DataError as error:
+        if data is not None:
+            raise
         return replace(result, notes=[*result.notes, f"it cannot be scored: {error}"])
 
 
@@ -79,7 +84,7 @@ def _scored(result: Result, checkpoint: Checkpoint, data: Path | None, device: s
     if metrics.num_skipped:
         notes.append(f"{counted(metrics.num_skipped, 'broken picture')} left out")
     rows: list[int] = predictions.rows.tolist()
-    names = [loader.files.name(row) for row in rows] if loader.files is not None else rows
+    names = [_known_by(loader.files, row) for row in rows] if loader.files is not None else rows
     right = predictions.probabilities.argmax(1) == predictions.labels
     images = experiment.splits.load("test")
     assert images is not None
@@ -100,9 +105,16 @@ def _identity(images: Images, classes: Sequence[str]) -> str:
     return hashlib.sha256(f"{named} {replace(images, labels=labels).digest()}".encode()).hexdigest()
 
 
-def _unfinished(entry: Entry) -> list[str]:
-    """Say where a run, not a checkpoint of one, has not done its epochs."""
+def _known_by(files: Pictures, row: int) -> tuple[str, str]:
+    """Return by what a picture is known again elsewhere: its name and what is in it, as 0.jpg is in every folder."""
+    return files.name(row), hashlib.sha256(files.path(row).read_bytes()).hexdigest()
+
+
+def _progress(entry: Entry) -> tuple[bool, list[str]]:
+    """Return whether a run, if it is one, has come to its end, and say where it has not done all its epochs."""
     done, wanted = (entry.history[-1]["epoch"] if entry.history else 0), entry.config.get("train.epochs", 0)
-    if entry.history and is_hopeless(entry.history, entry.config.get("train.patience")):
-        return [f"it ended early, after {counted(done, 'epoch')}"]
-    return [f"it has done {done} of its {counted(wanted, 'epoch')}"] if entry.path.is_dir() and done < wanted else []
+    if not entry.path.is_dir() or done >= wanted:
+        return True, []
+    if is_hopeless(entry.history, entry.config.get("train.patience")):
+        return True, [f"it ended early, after {counted(done, 'epoch')}"]
+    return False, [f"it has done {done} of its {counted(wanted, 'epoch')}"]

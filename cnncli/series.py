@@ -11,7 +11,7 @@ from cnncli.analysis.significance import spread_of
 from cnncli.config.loading import Document
 from cnncli.config.schema import Config
 from cnncli.config.validation import validate
-from cnncli.errors import ConfigError, Interrupted, Terminated
+from cnncli.errors import ConfigError, DivergedError, Interrupted, Terminated
 from cnncli.resuming import picked_up
 from cnncli.run import Run
 from cnncli.session import Display
@@ -36,20 +36,33 @@ def train(
         with ending():
             for number, (each, run) in enumerate(zip(configs, runs, strict=True), start=1):
                 display.note(f"seed {each.train.seed}, {number} of {num_seeds}")
-                is_whole = not run.is_begun  # what was done before took time that nobody has counted
-                result = launch.train(picked_up(each, run), run, display, allow_changes)
-                seconds = result["seconds"] if is_whole else None
-                results.append({"seed": each.train.seed, **result, "seconds": seconds})
+                results.append(_trained(each, run, display, allow_changes))
     except (Interrupted, Terminated) as stop:
         raise type(stop)(f"{stop}\nThe series goes on with: {ranks.as_started(again)}") from None
+    if all(result["problem"] for result in results):
+        raise ConfigError(f"none of {num_seeds} seeds could be trained; the last one: {results[-1]['problem']}")
     return {"runs": results, **together(results)}
+
+
+def _trained(config: Config, run: Run, display: Display, allow_changes: bool) -> dict[str, Any]:
+    """Train one seed; where it diverges that is its ``problem``, which keeps no other from being trained."""
+    is_whole = not run.is_begun  # what was done before took time that nobody has counted
+    row = {"seed": config.train.seed, "problem": None}
+    try:
+        result = launch.train(picked_up(config, run), run, display, allow_changes)
+    except DivergedError as error:
+        display.note(f"seed {config.train.seed}: {error}")
+        return row | {"problem": str(error), "run_dir": str(run.path), "best": None, "test": None, "seconds": None}
+    return row | result | {"seconds": result["seconds"] if is_whole else None}
 
 
 def of_seed(config: Config, seed: int) -> Config:
     """Return a config with another seed, and a run directory that is named after it."""
     sections = config.model_dump(exclude_unset=True)
     sections["train"] = {**sections["train"], "seed": seed, "name": f"{config.train.name}-seed{seed}"}
-    return validate(Document("--seeds", sections))
+    seeded = validate(Document("--seeds", sections))
+    seeded._document = config._document  # where what is found wrong later was given
+    return seeded
 
 
 def together(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

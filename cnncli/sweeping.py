@@ -17,7 +17,7 @@ from cnncli.experiment import Experiment
 from cnncli.extras import needed
 from cnncli.pages.sweep import draw_sweep
 from cnncli.pipeline import Batch
-from cnncli.resuming import MAY_CHANGE
+from cnncli.resuming import MAY_CHANGE, flat, picked_up
 from cnncli.run import Run
 from cnncli.session import Display
 
@@ -73,27 +73,31 @@ class Trials:
         """Go on with trials that nobody trains any more, and begin new ones until there are ``num_trials``."""
         import optuna
 
-        for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self._try(optuna.Trial(self.study, trial._trial_id), config, sets)
+        running = optuna.trial.TrialState.RUNNING
+        for trial in self.study.get_trials(deepcopy=False, states=(running,)):
+            if self.study.get_trials(deepcopy=False)[trial.number].state == running:  # else another process ended it
+                self._try(optuna.Trial(self.study, trial._trial_id), config, sets)
         while len(self.study.get_trials(deepcopy=False)) < num_trials:
             self._try(self.study.ask(), config, sets)
 
     def _try(self, trial: "optuna.Trial", config: str, sets: list[str]) -> None:
         """Train once and tell the study what came of it."""
         from optuna import TrialPruned
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
+        _check_same(self.study, self.folder, load_config(config, sets), self.space)  # the file may have been edited
         assignments = self._assignments(trial)
         run = Run(self.folder / f"trial-{trial.number}")
         self.display.note(f"trial {trial.number}: {', '.join(assignments)}")
         accuracy, state = None, TrialState.PRUNED
         try:
-            settings = load_config(config, [*sets, *assignments])
+            settings = picked_up(load_config(config, [*sets, *assignments]), run)
             result = launch.train(settings, run, TrialDisplay(self.display, trial), test_at_end=False)
             accuracy, state = result["best"]["val"]["accuracy"], TrialState.COMPLETE
         except TrialPruned:
             self.display.note(f"trial {trial.number}: stopped, as it is worse than half of those before")
-        except RunBusyError:
+        except (RunBusyError, UpdateFinishedTrialError):
             self.display.note(f"trial {trial.number}: left to the process that trains it")
             return
         except (DivergedError, OutOfMemoryError, ConfigError) as error:
@@ -229,8 +233,7 @@ def _storage(path: Path) -> "optuna.storages.RDBStorage":
 
 def _check_same(study: "optuna.Study", folder: Path, settings: Config, space: list[Parameter]) -> None:
     """Note what is asked of a sweep that begins; ``ConfigError`` where one that goes on was asked something else."""
-    sections = settings.model_dump().items()
-    fields = {f"{section}.{key}": value for section, values in sections for key, value in values.items()}
+    fields = flat(settings.model_dump())
     now = {"space": sorted(map(str, space)), "config": fields}
     before = study.user_attrs.get("asked")
     if before is None:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from cnncli.config.validation import load_config
-from cnncli.errors import ConfigError, DivergedError
+from cnncli.errors import DivergedError
 from cnncli.experiment import Experiment
 from cnncli.lr_finding import BETA, LossCurve, find_lr
 from cnncli.pages.lr_range import draw_lr_range
@@ -126,5 +126,3 @@ def test_the_picture_is_drawn_with_a_suggestion_and_without(tmp_path: Path) -> N
         with Image.open(tmp_path / "lr.png") as picture:
             assert picture.size == (700, 440)
             assert len(np.unique(np.array(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 10  # not blank
-    with pytest.raises(ConfigError, match="there is no folder"):
-        draw_lr_range(level, "", tmp_path / "nowhere" / "lr.png")

@@ -112,8 +112,8 @@ def test_test_images_that_are_others_by_now_are_noted(another: Callable[..., Run
     assert scored(run.path, data=tmp_path / "other.npz").notes == []
 
 
-def test_pictures_are_known_by_their_names(folder_run: Run, tmp_path: Path) -> None:
-    """Wherever they lie: one of them, broken, leaves the others paired."""
+def test_pictures_are_known_by_name_and_content(folder_run: Run, tmp_path: Path) -> None:
+    """Wherever they lie: one of them, broken, leaves the others paired; others of the same names are no pairs."""
     root, copied = folder_run.path.parents[1] / "pictures", tmp_path / "copied"
     shutil.copytree(root, copied)
     checkpoint = checkpoints.load(folder_run.best)
@@ -123,9 +123,27 @@ def test_pictures_are_known_by_their_names(folder_run: Run, tmp_path: Path) -> N
     (copied / files[1]).write_bytes(b"none")
     whole, lacking = scored(folder_run.path), scored(tmp_path / "moved.pt")
     assert whole.images == lacking.images
-    assert sorted(whole.right) == sorted(files)
-    assert sorted(lacking.right) == sorted(set(files) - {files[1]})
+    assert sorted(name for name, _ in whole.right) == sorted(files)  # type: ignore[misc]
+    assert whole.right.keys() - lacking.right.keys() == {key for key in whole.right if key[0] == files[1]}  # type: ignore[index]
     assert lacking.notes == ["1 broken picture left out"]
+    assert [pair.num_images for pair in pairs_of([whole, lacking])] == [len(files) - 1]
+    for file in files:
+        shutil.copy(root / files[0], copied / file)
+    assert scored(tmp_path / "moved.pt").images == whole.images
+    (copied / files[0]).write_bytes((root / files[1]).read_bytes())
+    assert pairs_of([whole, scored(tmp_path / "moved.pt")]) == []
+
+
+def test_a_run_that_ended_early_is_whole_and_one_that_was_stopped_is_not(tiny_run: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    (first, second), config = run.read_history(), run.config.read_text()
+    assert (scored(run.path).is_whole, scored(run.path).notes) == (True, [])
+    run.write_config(config.replace("epochs: 2", "epochs: 9"))
+    assert (scored(run.path).is_whole, scored(run.path).notes) == (False, ["it has done 2 of its 9 epochs"])
+    run.write_config(config.replace("epochs: 2", "epochs: 9").replace("patience: null", "patience: 1"))
+    run.cut([{**first, "val": {"accuracy": 1.0, "loss": 0.0}}, second], step=99)
+    assert (scored(run.path).is_whole, scored(run.path).notes) == (True, ["it ended early, after 2 epochs"])
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from cnncli import checkpoint as checkpoints
 from cnncli import launch, series
 from cnncli.config.validation import load_config
-from cnncli.errors import ConfigError, Interrupted
+from cnncli.errors import ConfigError, DivergedError, Interrupted
 from cnncli.run import Run
 from tests.test_session import Silent, without_times
 
@@ -67,6 +67,26 @@ def test_a_series_that_was_stopped_goes_on_and_trains_nothing_twice(
     assert first.last.stat().st_mtime_ns == written
     assert [run["seconds"] is None for run in result["runs"]] == [True, False, False]
     assert result["test_accuracy"]["n"] == 3
+
+
+def test_a_seed_that_diverges_keeps_no_other_from_being_trained(
+    tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = launch.train
+
+    def diverging(config: Any, *rest: Any) -> dict[str, Any]:
+        if config.train.seed in diverges:
+            raise DivergedError(step=3, lr=0.1, steps_ago=0)
+        return train(config, *rest)
+
+    monkeypatch.setattr(launch, "train", diverging)
+    diverges = {5}
+    first, second = (result := trained(tiny_config, 2))["runs"]
+    assert (first["test"], second["problem"], result["test_accuracy"]["n"]) == (None, None, 1)
+    assert first["problem"].startswith("the loss or a gradient was not finite at step 3")
+    diverges = {5, 6}
+    with pytest.raises(ConfigError, match="none of 2 seeds could be trained; the last one: the loss or a gradient"):
+        trained(tiny_config, 2, resume=True)
 
 
 def test_seeds_and_names_stay_within_their_bounds(tiny_config: Path) -> None:

@@ -95,6 +95,42 @@ def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert outcomes(swept(tiny_config, tmp_path / "b", trials=2, sets=two_epochs)) == outcomes(at_once)  # all done
 
 
+def test_a_stopped_trial_of_a_network_that_is_fine_tuned_goes_on(
+    tiny_config: Path, tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its first weights say of mean and deviation is settled when it begins, and not asked for again."""
+    other = checkpoints.load(tiny_run.best)
+    preprocess = {**other.preprocess, "mean": [0.4], "std": [0.2]}
+    checkpoints.save(checkpoints.Checkpoint(**{**vars(other), "preprocess": preprocess}), tmp_path / "other.pt")
+    sets, pause = (*SHORT, f"model.init_from={tmp_path / 'other.pt'}"), Session._pause
+
+    def stopping(session: Session, state: Any) -> None:
+        session.signals.stop = signal.SIGINT if state.steps == 2 else 0
+        pause(session, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "_pause", stopping)
+        with pytest.raises(Interrupted):
+            swept(tiny_config, tmp_path / "out", trials=1, sets=sets)
+    (trial,) = swept(tiny_config, tmp_path / "out", trials=1, sets=sets)["trials"]
+    assert trial["state"] == "complete"
+    assert load_config(Run(Path(trial["run_dir"])).config).data.mean == [0.4]
+
+
+def test_a_config_that_is_edited_meanwhile_trains_no_further_trial(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = launch.train
+
+    def editing(*arguments: Any, **options: Any) -> dict[str, Any]:
+        tiny_config.write_text(tiny_config.read_text().replace("tanh", "relu"))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(launch, "train", editing)
+    with pytest.raises(ConfigError, match=r"of another config: model\.activation was tanh"):
+        swept(tiny_config, tmp_path / "out", trials=2)
+
+
 def test_a_trial_worse_than_the_median_is_stopped_and_its_run_is_whole(tiny_config: Path, tmp_path: Path) -> None:
     sets, folder = ("train.epochs=2", "train.batch_size=16"), tmp_path / "out" / "tiny-sweep"
     params = ("optimizer.lr=0.0001,0.0002",)

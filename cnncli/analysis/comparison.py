@@ -24,8 +24,9 @@ class Result:
     """What a run came to.
 
     ``config`` is flat, and empty where it isn't known; ``recipe`` is the same for runs that differ only by ``seed``.
-    ``images`` tells the test images and their labels from others, and ``right`` says of each whether the network, which
-    has so many ``parameters``, knew it. ``notes`` say what is missing.
+    A run that ``is_whole`` has come to its end. ``images`` tells the test images and their labels from others, and
+    ``right`` says of each whether the network, which has so many ``parameters``, knew it. ``notes`` say what is
+    missing.
     """
 
     config: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Result:
     images: str = ""
     right: Mapping[Hashable, bool] = field(default_factory=dict)
     parameters: int | None = None
+    is_whole: bool = True
     notes: Sequence[str] = ()
 
 
@@ -88,8 +90,8 @@ def pairs_of(results: Sequence[Result]) -> list[Pair]:
     found = []
     for first, second in combinations(range(len(results)), 2):
         one, other = results[first], results[second]
-        if one.images and one.images == other.images:
-            both = one.right.keys() & other.right.keys()  # a broken file may be left out by one
+        both = one.right.keys() & other.right.keys()  # a broken file may be left out by one
+        if both and one.images == other.images:
             only_first = sum(one.right[image] and not other.right[image] for image in both)
             only_second = sum(other.right[image] and not one.right[image] for image in both)
             found.append((first, second, len(both), only_first, only_second, mcnemar(only_first, only_second)))
@@ -98,11 +100,11 @@ def pairs_of(results: Sequence[Result]) -> list[Pair]:
 
 
 def groups_of(results: Sequence[Result]) -> list[Group]:
-    """Return the recipes that were scored; of runs of one seed, which repeat each other, the first."""
+    """Return the recipes that were scored at their end; of runs of one seed, which repeat each other, the first."""
     recipes: dict[str, dict[int | None, int]] = {}
     accuracy: dict[int, float] = {}
     for number, result in enumerate(results):
-        if result.test is not None:
+        if result.test is not None and result.is_whole:
             accuracy[number] = result.test.accuracy
             recipes.setdefault(result.recipe, {}).setdefault(result.seed, number)
     return [Group([*seeds.values()], spread_of([accuracy[n] for n in seeds.values()])) for seeds in recipes.values()]
@@ -125,7 +127,8 @@ def _contrasted(results: Sequence[Result], groups: Sequence[Group], first: int, 
     difference, error, p = one.mean - other.mean, None, None
     if one.std is not None and other.std is not None:
         error = math.sqrt(one.std**2 / one.n + other.std**2 / other.n)
-    if {results[n].images for n in members} != {results[n].images for n in others}:
+    seen, seen_by_others = ({image for n in side for image in results[n].right} for side in (members, others))
+    if {results[n].images for n in members} != {results[n].images for n in others} or not seen & seen_by_others:
         return Contrast(first, second, difference, error, obstacle="they were tested on other images")
     if min(one.n, other.n) < FEWEST:
         few = f"n is too small for a verdict, which takes {counted(FEWEST, 'seed')} of each"
@@ -146,7 +149,7 @@ def in_words(letters: Sequence[str], groups: list[Group], contrasts: list[Contra
     elif pairs:
         lines += [_pair(letters, pair) for pair in pairs]
         lines.append(_method("McNemar's exact test of two networks", len(pairs)))
-        if not contrasts:
+        if not contrasts and len(groups) > 1:
             lines += [
                 "This is about these networks, and says little about their recipes, which another seed may rank",
                 "otherwise; several seeds of each say more: cnn train --seeds 5",
@@ -155,7 +158,8 @@ def in_words(letters: Sequence[str], groups: list[Group], contrasts: list[Contra
 
 
 def _spread(name: str, spread: Spread) -> str:
-    share = f"mean {spread.mean:.2%} ± {100 * (spread.std or 0):.2f}, {spread.low:.2%} to {spread.high:.2%}"
+    deviation = f"{100 * (spread.std or 0):.2f} (standard deviation)"
+    share = f"mean {spread.mean:.2%} ± {deviation}, {spread.low:.2%} to {spread.high:.2%}"
     return f"{name} differ only by seed: test accuracy {share} (n = {spread.n})"
 
 

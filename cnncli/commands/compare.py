@@ -53,30 +53,32 @@ def compare(
     from cnncli.text import one_line
 
     _check(runs, output)
-    letters, display = ascii_lowercase[: len(runs)], Display()
+    letters = ascii_lowercase[: len(runs)]
     entries = [entry_of(path) for path in runs]
     drawn = {_legend(letter, e.path): e.history for letter, e in zip(letters, entries, strict=True) if e.history}
+    results = []
+    with Display() as display:
+        for letter, entry in zip(letters, entries, strict=True):
+            display.note(f"{letter}  {one_line(str(entry.checkpoint))}")
+            results.append(result_of(entry, data, device, display))
+            for note in results[-1].notes:
+                display.note(f"warning: {letter}: {note}")
     if drawn and display.speaks:
         draw_curves(drawn, output)
-    results = []
-    for letter, entry in zip(letters, entries, strict=True):
-        display.note(f"{letter}  {one_line(str(entry.checkpoint))}")
-        results.append(result_of(entry, data, device, display))
-        for note in results[-1].notes:
-            display.note(f"warning: {letter}: {note}")
     found = _compared(letters, entries, results) | {"curves": str(output) if drawn else None}
     if display.speaks:
         print_json(found) if json else _print(found)
 
 
 def _check(runs: list[Path], output: Path) -> None:
+    from cnncli.pages.picture import check_picture
+
     if not 2 <= len(runs) <= len(ascii_lowercase):
         raise ConfigError(f"2 to {len(ascii_lowercase)} runs can be compared, got {len(runs)}; 'cnn eval' scores one")
     where = [run.resolve() for run in runs]
     if twice := [run for run in runs if where.count(run.resolve()) > 1]:
         raise ConfigError(f"{twice[0]} is named twice; name each run once")
-    if output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {output}: the picture is a PNG, so its name ends in .png")
+    check_picture(output)
 
 
 def _legend(letter: str, path: Path) -> str:
@@ -106,7 +108,7 @@ def _row(letter: str, entry: "Entry", result: "Result") -> dict[str, Any]:
     from cnncli.analysis.significance import wilson_interval
     from cnncli.history import best_row
 
-    best, test = best_row([row for row in entry.history if row.get("val")]), result.test
+    best, test = best_row(entry.history), result.test
     return {
         "name": letter,
         "run": str(entry.path),

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cnncli.completion import offer_runs
-from cnncli.errors import ConfigError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,6 +28,7 @@ def curves(
     """
     from cnncli.display import print_text
     from cnncli.pages.curves import draw_curves
+    from cnncli.pages.picture import check_picture
     from cnncli.run import Run, read_history_of
 
     names = [run.resolve().name for run in runs]
@@ -37,7 +37,6 @@ def curves(
     histories = {name: read_history_of(run) for name, run in zip(names, runs, strict=True)}
     if output is None:
         output = Run(runs[0]).curves if len(runs) == 1 else Path("curves.png")
-    if output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {output}: the picture is a PNG, so its name ends in .png")
+    check_picture(output)
     draw_curves(histories, output)
     print_text(str(output))

@@ -9,6 +9,7 @@ from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cnncli.config.schema import Optimizer
     from cnncli.lr_finding import LossCurve
 
 
@@ -49,11 +50,11 @@ def lr_find(
     from cnncli.experiment import Experiment
     from cnncli.lr_finding import find_lr
     from cnncli.pages.lr_range import draw_lr_range
+    from cnncli.pages.picture import check_picture
 
     if low >= high:
         raise ConfigError(f"--from {low:g} --to {high:g} is no range: the smaller one comes first")
-    if output.suffix.lower() != ".png" or not output.parent.is_dir():
-        raise ConfigError(f"--output {output}: the picture is a PNG, so its name ends in .png, in a folder that exists")
+    check_picture(output)
     settings = load_config(config, sets or [])
     settings.data.cache = "off"  # which would be written, of all pictures
     with Display() as display:
@@ -63,14 +64,18 @@ def lr_find(
             curve = find_lr(experiment, low, high, steps, display.follow)
     if experiment.runtime.is_main:
         draw_lr_range(curve, f"{settings.train.name}, {experiment.config.optimizer.name}", output)
-        result = _result(curve, output)
+        result = _result(curve, experiment.config.optimizer, output)
         print_json(result) if json else print_text(_summary(result))
 
 
-def _result(curve: "LossCurve", output: Path) -> dict[str, Any]:
+def _result(curve: "LossCurve", optimizer: "Optimizer", output: Path) -> dict[str, Any]:
+    """Return what ``--json`` prints; the rates of head and backbone, where they differ, keep their ratio."""
+    suggestion, backbone_lr = curve.suggestion, optimizer.backbone_lr
+    ratio = backbone_lr / optimizer.options["lr"] if backbone_lr is not None else None
     columns = {"lr": curve.lrs, "loss": curve.losses, "smoothed": curve.smoothed}
     return {
-        "suggestion": curve.suggestion,
+        "suggestion": suggestion,
+        "suggested_backbone_lr": suggestion * ratio if suggestion is not None and ratio is not None else None,
         "lowest": {name: values[curve.lowest] for name, values in columns.items()},
         "curve": columns,
         "picture": str(output),
@@ -85,7 +90,11 @@ def _summary(result: dict[str, Any]) -> str:
         f"picture  {result['picture']}",
     ]
     if (suggestion := result["suggestion"]) is not None:
-        lines.append(f"suggestion, where the loss falls most steeply and a leap is not near: --lr {suggestion:.2g}")
+        backbone_lr = result["suggested_backbone_lr"]
+        both = f" --set optimizer.backbone_lr={backbone_lr:.2g}" if backbone_lr is not None else ""
+        lines.append(
+            f"suggestion, where the loss falls most steeply and a leap is not near: --lr {suggestion:.2g}{both}"
+        )
     else:
         lines.append("no suggestion: the loss hardly fell; look at the picture, and try more --steps or another range")
     return "\n".join(lines)

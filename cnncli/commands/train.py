@@ -176,6 +176,8 @@ def _together(result: dict[str, Any]) -> list[str]:
             std = f" ± {100 * spread['std']:.2f}" if spread["std"] is not None else ""
             bounds = f"{spread['low']:.2%} to {spread['high']:.2%}"
             lines.append(f"{split:4}  accuracy {spread['mean']:.2%}{std} (n = {spread['n']}, {bounds})")
+    if diverged := [str(run["seed"]) for run in result["runs"] if run["problem"]]:
+        lines.append(f"diverged, and left out of the means: seed {', '.join(diverged)}")
     if result["median_seconds"] is not None:
         lines.append(f"time  {result['median_seconds']:.1f} s, the median")
     return lines

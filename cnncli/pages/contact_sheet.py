@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnncli.errors import ConfigError
-from cnncli.pages.curves import plain
+from cnncli.pages.picture import plain
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,19 +1,16 @@
 """Loss and accuracy over epochs, as a picture."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnncli import files
 from cnncli.errors import ConfigError
+from cnncli.pages.picture import COLOURS, plain, write_picture
 from cnncli.text import one_line
 
 MAX_EPOCHS = 1_000_000  # as many as a config may ask for
 History = Sequence[Mapping[str, Any]]
 
-# Okabe and Ito's colours, told apart by all kinds of sight.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = {"train": "--", "val": "-", "test": "-"}
 
 
@@ -40,11 +37,7 @@ def draw_curves(runs: Mapping[str, History], path: Path) -> None:
     figure.legend(handles=train_first, loc="outside lower center", ncols=2, frameon=False)
     if len(runs) == 1:
         figure.suptitle(plain(next(iter(runs))))
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.parent}")
-    with warnings.catch_warnings(), files.whole(path) as file:
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
-        figure.savefig(file, format="png", metadata={"Software": "cnncli"})
+    write_picture(figure, path)
 
 
 def _is_epoch(row: Any) -> bool:
@@ -68,10 +61,3 @@ def _draw_run(axes: Any, name: str, history: History, measure: str, scale: float
         shade = {"color": colour, "alpha": 0.55 if split == "train" else 1.0}
         label = f"{split} {values[-1]:.2f} %  {plain(name)}".strip()  # of the accuracy, which makes the legend
         axes.plot(epochs, values, style, marker=marker, markersize=3.5, label=label, **shade)
-
-
-def plain(name: str) -> str:
-    """Keep matplotlib from reading a formula into a name, a long one from filling the picture, odd signs from both."""
-    name = one_line(name)
-    end = name if len(name) <= 40 else "…" + name[-39:]
-    return end.replace("$", r"\$")

@@ -1,14 +1,11 @@
 """The losses of a learning rate range test, as a picture."""
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnncli import files
-from cnncli.errors import ConfigError
-from cnncli.pages.curves import COLOURS, plain
+from cnncli.pages.picture import COLOURS, plain, write_picture
 
 if TYPE_CHECKING:
     from cnncli.lr_finding import LossCurve
@@ -36,8 +33,4 @@ def draw_lr_range(curve: "LossCurve", name: str, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.parent}")
-    with warnings.catch_warnings(), files.whole(path) as file:
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
-        figure.savefig(file, format="png", metadata={"Software": "cnncli"})
+    write_picture(figure, path)

@@ -1,15 +1,13 @@
 """The trials of a sweep, as a picture."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from cnncli import files
 from cnncli.config.space import Choices, Parameter
-from cnncli.pages.curves import COLOURS, plain
+from cnncli.pages.picture import COLOURS, plain, write_picture
 
 COLUMNS = 3
 Rows = Sequence[dict[str, Any]]
@@ -37,9 +35,7 @@ def draw_sweep(rows: Rows, space: Sequence[Parameter], name: str, path: Path) ->
     figure.suptitle(plain(name))
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    with warnings.catch_warnings(), files.whole(path) as file:
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
-        figure.savefig(file, format="png", metadata={"Software": "cnncli"})
+    write_picture(figure, path)
 
 
 def _draw_parameter(axes: Any, parameter: Parameter, rows: Rows) -> None:

@@ -77,8 +77,8 @@ def test_runs_that_differ_only_by_seed_are_compared_as_groups() -> None:
     bad = [reached(accuracy, "bad", seed) for seed, accuracy in enumerate((0.9, 0.93, 0.91))]
     lines = words([*bad, *good])
     assert lines[:4] == [
-        "a, b, c differ only by seed: test accuracy mean 91.33% ± 1.53, 90.00% to 93.00% (n = 3)",
-        "d, e, f differ only by seed: test accuracy mean 97.50% ± 0.50, 97.00% to 98.00% (n = 3)",
+        "a, b, c differ only by seed: test accuracy mean 91.33% ± 1.53 (standard deviation), 90.00% to 93.00% (n = 3)",
+        "d, e, f differ only by seed: test accuracy mean 97.50% ± 0.50 (standard deviation), 97.00% to 98.00% (n = 3)",
         "d, e, f against a, b, c: 6.17 ± 0.93 (standard error) points between the means;"
         " the first recipe is better (p = 0.013)",
         "p is that of Welch's t-test of the means",

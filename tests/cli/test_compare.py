@@ -69,7 +69,8 @@ def test_mistakes_are_said(cnn: Cnn, tiny_run: Run, faster: Run, tmp_path: Path)
         ((tiny_run.path, "runs"), 4, "no checkpoint at runs"),
         ((tiny_run.path, tiny_run.path.parent), 4, "is no run directory"),
         ((tiny_run.path, tiny_run.config), 4, "not a checkpoint of cnncli"),
-        ((tiny_run.path, faster.path, "-o", "curves.jpg"), 2, "its name ends in .png"),
+        ((tiny_run.path, faster.path, "-o", "curves.jpg"), 2, "say a file whose name ends in .png"),
+        ((tiny_run.path, faster.path, "--data", "nowhere.npz"), 3, "nowhere.npz"),
         ((tiny_run.path, faster.path, "-o", "nowhere/curves.png"), 2, "there is no folder nowhere"),
     ]:
         done = cnn("compare", *arguments)
