@@ -1,6 +1,7 @@
 """What a shell offers at Tab: names of configs, models and runs, and the keys and values of ``--set``.
 
-It has to come at once, so nothing here imports torch: keys and values are those of ``configs/schema.json``.
+It has to come at once, so nothing here imports torch, but for the names within a family of models: keys and values are
+those of ``configs/schema.json``.
 """
 
 import json
@@ -143,9 +144,9 @@ def _variants(kind: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _variants(branch)
 
 
-def _is_called(variant: dict[str, Any], name: str | None) -> bool:
+def _is_called(variant: dict[str, Any], name: object) -> bool:
     known = variant.get("name", {})
-    return name is not None and (known.get("const") == name or bool(re.match(known.get("pattern", "(?!)"), name)))
+    return isinstance(name, str) and (known.get("const") == name or bool(re.match(known.get("pattern", "(?!)"), name)))
 
 
 @cache

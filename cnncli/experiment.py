@@ -43,6 +43,7 @@ class Experiment:
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the splits that were read from others
     initial_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # those that are not drawn
     is_resumed: bool = False  # then the first weights are of no matter
+    may_write: bool = True  # to the cache, as a stranger's checkpoint may not ask for
 
     @classmethod
     def prepare(
@@ -223,7 +224,8 @@ class Experiment:
         data = self.config.data
         if not isinstance(images, Pictures):
             return Split(self.preprocess.fit(images.images), images.labels), None
-        if data.cache == "off":
+        is_kept = data.cache != "disk" or self.may_write or cache.path_of(images, self.preprocess, may_shrink).is_file()
+        if data.cache == "off" or not is_kept:
             return images, images
         keeper = cache.Cache(self.preprocess, self.workers, data.on_error, self.note)
         if data.cache == "memory":

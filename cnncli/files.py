@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from cnncli.errors import ConfigError
+
 
 @contextmanager
 def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[BinaryIO]:
@@ -26,6 +28,16 @@ def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> I
             _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_target(path: Path, source: Path) -> None:
+    """Raise ``ConfigError`` where a file cannot be written, or is the ``source`` that it is made of."""
+    if path.is_dir():
+        raise ConfigError(f"--output {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise ConfigError(f"--output {path}: is what it is made of, and would be lost; name another file")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +82,8 @@ def _read_safetensors(path: Path) -> Weights:
 
     def place(name: str) -> tuple[list[tuple[int, str]], int, str]:
         layer, _, part = name.rpartition(".")
-        numbers = [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", layer)]
+        words = [word.lstrip("0") if word.isdecimal() else word for word in re.split(r"(\d+)", layer)]
+        numbers = [(len(word), word) if odd else (-1, word) for odd, word in zip(cycle((0, 1)), words, strict=False)]
         return numbers, IN_LAYER.index(part) if part in IN_LAYER else -1, part
 
     try:
@@ -141,12 +142,10 @@ class Target:
         except ValueError as error:
             raise ConfigError(f"{self.model}: {error}") from None
 
-    def preprocess(
-        self, size: int | None, mean: list[float], std: list[float], canvas: int = 0, resize: str = "squash"
-    ) -> Preprocess:
+    def preprocess(self, size: int | None, mean: list[float], std: list[float], **how: object) -> Preprocess:
         """Return how pictures become what the network sees; one number of ``mean`` and ``std`` is for all channels.
 
-        Raises ``ConfigError`` where the numbers cannot be.
+        ``how`` are other fields of it. Raises ``ConfigError`` where the numbers cannot be.
         """
         channels: int = self.options.get("in_channels", 3)
         size = size or self.options.get("image_size")
@@ -157,8 +156,7 @@ class Target:
             if len(numbers) != channels:
                 raise ConfigError(f"--{key}: {len(numbers)} numbers, but the network takes {channels} channels")
         try:
-            plain = {"size": size, "channels": channels, **each, "canvas": canvas, "resize": resize}
-            return Preprocess.from_dict(plain)
+            return Preprocess.from_dict({"size": size, "channels": channels, **each, **how})
         except ValueError as error:
             raise ConfigError(f"these images cannot be: {error}") from None
 

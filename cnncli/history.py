@@ -57,7 +57,8 @@ def row_of_weights(history: list[Row], state: Row) -> Row | None:
         isinstance(each, dict) and all(isinstance(each.get(measure), float) for measure in ("loss", "accuracy"))
         for each in scores
     )
-    return row if are_whole and row.get("epoch") == progress.get("epoch") else None
+    epoch = row.get("epoch")
+    return row if are_whole and isinstance(epoch, int) and epoch == progress.get("epoch") else None
 
 
 def is_hopeless(history: list[Row], patience: int | None) -> bool:

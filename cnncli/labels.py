@@ -70,7 +70,7 @@ def _in_order(numbered: dict[str, Any]) -> list[Any]:
     """Return names by their numbers, whichever of the two is the key."""
     if all(type(value) is int for value in numbered.values()):
         pairs: list[tuple[int, Any]] = [(number, name) for name, number in numbered.items()]
-    elif all(key.isdecimal() for key in numbered):
+    elif all(key.isdecimal() and len(key) < 10 for key in numbered):
         pairs = [(int(key), name) for key, name in numbered.items()]
     else:
         raise DataError("each class needs its number: all keys have to be numbers, or all values")

@@ -54,6 +54,10 @@ def experiment_of(
         else:
             splits = _splits_of(data, config)
     source = splits.source
+    pair = {source.channels or preprocess.channels, preprocess.channels}
+    if len(pair) > 1 and pair != {1, 3}:
+        kind = CheckpointError if data is None else DataError  # it contradicts itself, or is given other images
+        raise kind(f"the images have {source.channels} channels, but the network takes {preprocess.channels}")
     if source.image_size is not None and data is not None:
         given = (source.channels, source.image_size)
         if given != (preprocess.channels, preprocess.side):
@@ -61,7 +65,7 @@ def experiment_of(
                 f"the images are {given[0]}×{given[1]}×{given[1]}, but the network takes"
                 f" {preprocess.channels}×{preprocess.side}×{preprocess.side}"
             )
-    return Experiment(config, splits, preprocess, runtime, note)
+    return Experiment(config, splits, preprocess, runtime, note, may_write=False)
 
 
 def score(

@@ -318,8 +318,8 @@ def test_format_and_file_follow_from_each_other(tmp_path: Path) -> None:
         (None, None, r"--to onnx \| torch-export \| safetensors"),
         (None, "a.bin", r"ends in none of \.onnx, \.pt2, \.safetensors"),
         ("onnx", "a.pt2", "named as torch-export, but --to onnx"),
-        ("onnx", "best.pt", "the checkpoint itself"),
-        ("onnx", ".", "a folder"),
+        ("onnx", "best.pt", "is what it is made of"),
+        ("onnx", ".", "is a folder"),
         ("onnx", "nowhere/a.onnx", "there is no folder"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -61,6 +61,13 @@ def test_what_names_no_classes_is_refused(name: str, text: str | bytes, message:
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_number_of_many_digits_is_none_of_a_class(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text('{"' + "0" * 5000 + '": "cat"}')
+    with pytest.raises(DataError, match="each class needs its number"):
+        read_labels(path)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.json: No such file or directory"):
         read_labels(tmp_path / "nowhere.json")

@@ -12,6 +12,8 @@ from cnncli.datasets import Pictures
 from cnncli.display import Display
 from cnncli.errors import DataError
 from cnncli.experiment import Experiment
+from cnncli.pipeline.resident import ResidentLoader
+from cnncli.pipeline.streaming import StreamingLoader
 from cnncli.run import Run
 from cnncli.scoring import experiment_of, predict
 from cnncli.session import Session
@@ -49,6 +51,17 @@ def test_predictions_are_those_of_each_picture_by_itself(folder_config: Path, tm
     assert (metrics.num_images, metrics.accuracy) == (len(listed) - 1, right)
     seen = torch.stack([network.preprocess.pixels(path) for path in paths])
     torch.testing.assert_close(loader.pixels(predictions.rows), seen)
+
+
+def test_a_checkpoint_has_nothing_written_to_the_cache_but_uses_what_is_there(
+    folder_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = trained(folder_config, tmp_path, "data.cache=disk")
+    kept = experiment_of(checkpoint).eval_loader("test")
+    assert isinstance(kept, ResidentLoader)
+    monkeypatch.setenv("CNN_CACHE", str(tmp_path / "empty"))
+    assert isinstance(experiment_of(checkpoint).eval_loader("test"), StreamingLoader)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_classes_in_another_order_are_matched_by_name_and_others_are_listed(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnncli.completion import offer_devices
+
 if TYPE_CHECKING:
     from cnncli.checkpoint import Checkpoint
     from cnncli.training.meters import Metrics
@@ -21,6 +23,10 @@ def card(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; else on stdout.")
     ] = None,
     score: Annotated[bool, typer.Option("--score", help="Score the test images for it, as cnn eval does.")] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="With --score: auto, cpu, mps, cuda or cuda:N.", autocompletion=offer_devices),
+    ] = None,
 ) -> None:
     """Write a model card in Markdown: network, preprocessing, training, results, use and limits.
 
@@ -31,8 +37,10 @@ def card(
     from cnncli.display import print_text
     from cnncli.pages.card import model_card
 
+    if output is not None:
+        files.check_target(output, checkpoint)
     loaded = load(checkpoint)
-    text = model_card(loaded, checkpoint.name, _scores(loaded) if score else None)
+    text = model_card(loaded, checkpoint.name, _scores(loaded, device) if score else None)
     if output is None:
         print_text(text.rstrip("\n"))
         return
@@ -40,7 +48,7 @@ def card(
         file.write(text.encode())
 
 
-def _scores(checkpoint: "Checkpoint") -> "Metrics":
+def _scores(checkpoint: "Checkpoint", device: str | None) -> "Metrics":
     from cnncli.display import Display
     from cnncli.errors import DataError
     from cnncli.scoring import experiment_of, score
@@ -49,7 +57,7 @@ def _scores(checkpoint: "Checkpoint") -> "Metrics":
     if not checkpoint.config:
         raise DataError("the checkpoint says of no images to score it on; leave --score out")
     with Display() as display:
-        experiment = experiment_of(checkpoint, note=display.note)
+        experiment = experiment_of(checkpoint, device=device, note=display.note)
         with experiment.listing_broken("test"):
             loader = experiment.eval_loader("test")
             if loader is None:

@@ -56,6 +56,9 @@ def import_weights(
     resize: Annotated[
         Literal["squash", "crop", "pad"], typer.Option(help="How pictures become square, as data.resize in a config.")
     ] = "squash",
+    interpolation: Annotated[
+        Literal["bilinear", "bicubic"], typer.Option(help="How pictures are scaled, as data.interpolation in a config.")
+    ] = "bilinear",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Make a checkpoint of weights that another program trained, with their classes and preprocessing.
@@ -65,15 +68,16 @@ def import_weights(
     Example: cnn import vgg.safetensors --model tinyvgg --classes labels.json -o tinyvgg.pt
     """
     from cnncli import checkpoint as checkpoints
-    from cnncli import foreign
+    from cnncli import files, foreign
     from cnncli.display import Display, print_json, print_table, print_text
     from cnncli.labels import read_labels
 
     display = Display()
-    _check_output(output, weights)
+    files.check_target(output, weights)
     names = read_labels(classes)
     target = foreign.Target.of(model, _options(sets or []), len(names), size)
-    preprocess = target.preprocess(size, _numbers("mean", mean, 0.0), _numbers("std", std, 1.0), canvas or 0, resize)
+    how = {"canvas": canvas or 0, "resize": resize, "interpolation": interpolation}
+    preprocess = target.preprocess(size, _numbers("mean", mean, 0.0), _numbers("std", std, 1.0), **how)
     tensors = foreign.read_weights(weights, display.note)
     pairs = foreign.match(target, tensors, match)
     imported = foreign.checkpoint_of(target, names, preprocess, tensors, pairs, display.note)
@@ -91,20 +95,13 @@ def import_weights(
     print_text(_summary(imported, output))
 
 
-def _check_output(output: Path, weights: Path) -> None:
-    if output.is_dir():
-        raise ConfigError(f"--output {output}: is a folder; name a file in it")
-    if not output.parent.is_dir():
-        raise ConfigError(f"--output {output}: there is no folder {output.parent}")
-    if output.exists() and weights.exists() and output.samefile(weights):
-        raise ConfigError(f"--output {output}: is the file of the weights; name another")
-
-
 def _options(sets: list[str]) -> dict[str, Any]:
     from cnncli.config.loading import Document, override
 
     document = Document("options")
     for assignment in sets:
+        if "=" not in assignment:
+            raise ConfigError(f"--set {assignment}: expected OPTION=VALUE, such as hidden=10")
         override(document, assignment.removeprefix("model."))
     return document.data
 

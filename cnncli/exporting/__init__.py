@@ -58,17 +58,14 @@ def target_of(checkpoint: Path, name: str | None, output: Path | None) -> tuple[
     if output is None:
         if name is None:
             raise ConfigError(f"say what to write: --to {' | '.join(FORMATS)}, or -o with the name of a file")
-        return name, checkpoint.with_suffix(FORMATS[name].suffix)
-    if output.is_dir() or not output.parent.is_dir():
-        raise ConfigError(f"{output}: {'a folder' if output.is_dir() else f'there is no folder {output.parent}'}")
+        output = checkpoint.with_suffix(FORMATS[name].suffix)
+    files.check_target(output, checkpoint)
     meant = {each.suffix: name for name, each in FORMATS.items()}.get(output.suffix.lower())
     if (chosen := name or meant) is None:
         suffixes = ", ".join(each.suffix for each in FORMATS.values())
         raise ConfigError(f"{output}: its name ends in none of {suffixes}; say what to write with --to")
     if meant not in (chosen, None):
         raise ConfigError(f"{output}: named as {meant}, but --to {chosen} was asked for; leave one of them out")
-    if output.exists() and output.samefile(checkpoint):
-        raise ConfigError(f"{output}: the checkpoint itself, which would be lost")
     return chosen, output
 
 

@@ -1,5 +1,6 @@
 """Real images, on which a network and its export are compared."""
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from cnncli.checkpoint import Checkpoint
 from cnncli.datasets import SPLITS, Images, Pictures
-from cnncli.datasets.image_folder import EXTENSIONS
 from cnncli.errors import CheckpointError, DataError
 from cnncli.pipeline.preprocess import Preprocess, centred
+from cnncli.predicting import find
 from cnncli.scoring import experiment_of
+from cnncli.text import one_line
 
 MAX_IMAGES = 256
 
@@ -37,18 +39,11 @@ def images_of_run(checkpoint: Checkpoint) -> tuple[str, Tensor]:
 
 def pixels_of(paths: Iterable[Path], preprocess: Preprocess) -> Tensor:
     """Return pixels uint8 [N, C, S, S] of pictures, and of those in folders; ``DataError`` if there are none."""
-    files = [file for path in paths for file in _pictures(path)]
-    few = [files[number] for number in _spread(len(files)).tolist()]
+    found = list(find(map(str, paths)))
+    if problem := next((each for each in found if each.problem), None):
+        raise DataError(f"{one_line(os.fsdecode(problem.path))}: {problem.problem}")
+    few = [os.fsdecode(found[number].path) for number in _spread(len(found)).tolist()]
     return torch.stack([preprocess.pixels(file) for file in few])
-
-
-def _pictures(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not found:
-        raise DataError(f"{path}: no picture in this folder")
-    return found
 
 
 def _pixels(images: Images, preprocess: Preprocess) -> Tensor:

@@ -86,7 +86,7 @@ def _network(checkpoint: "Checkpoint", network: "nn.Module") -> Rows:
     yield "model", _named({"name": checkpoint.model} | {key: options[key] for key in options if key not in SIZES})
     yield "parameters", f"{counts[True]:,}" + (f", and {counts[False]:,} that are fixed" if counts[False] else "")
     yield "input", f"{preprocess.size}×{preprocess.size} pixels, {colours}"
-    yield "a picture", resize
+    yield "a picture", f"{resize}; {preprocess.interpolation}"
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (preprocess.mean, preprocess.std))
     yield "each channel", f"(pixel / 255 − mean) / std, where mean is {mean} and std {std}"
     yield "output", f"logits of {len(checkpoint.classes):,} classes, whose softmax are probabilities"

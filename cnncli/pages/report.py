@@ -54,7 +54,7 @@ def page_of(scored: dict[str, Any], report: "Report", pixels: "Tensor") -> str:
         tiles=_tiles(scored, report),
         confused=_confused(report),
         matrix=draw_confusion(report),
-        which="" if in_full else f"Of {len(report.classes):,} classes these {MOST_LISTED} have the lowest F1.",
+        which="" if in_full else f"Of {len(report.classes):,} classes these have the lowest F1.",
         classes=_classes(report, in_full),
         sureness=_sureness(scored, report),
         calibration=draw_calibration(report.calibration),
@@ -178,7 +178,7 @@ def _facts(scored: dict[str, Any]) -> str:
         "Model": scored["model"],
         "Data": f"{scored['data']}, {scored['split']} split",
         "Left out": f"{scored['num_skipped']:,} files that cannot be read" if scored["num_skipped"] else "",
-        "An image is": f"{shape}; pictures are {RESIZED[preprocess['resize']]}",
+        "An image is": f"{shape}; pictures are {RESIZED[preprocess['resize']]}, {preprocess['interpolation']}",
         "Cut from": f"{canvas} × {canvas} pixels, of which {views}" if canvas > size else "",
         "Pixels become": f"(pixel / 255 − mean) / std, with mean {mean} and std {std}",
     }

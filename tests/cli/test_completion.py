@@ -84,7 +84,15 @@ def test_values_follow_a_key_that_is_the_only_one(complete: Complete) -> None:
     assert complete("import", "a.pt", "--model", "alexnet", "--set", "lrn", "=") == ["false", "true"]
 
 
-@pytest.mark.parametrize("words", [["--debug", "train"], ["train", "--debug"], ["train", "--lr", "fast", "--bogus"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--debug", "train"],
+        ["train", "--debug"],
+        ["train", "--lr", "fast", "--bogus"],
+        ["train", "--set", "data.name", "=", "5"],
+    ],
+)
 def test_what_else_is_said_does_no_harm(words: list[str], complete: Complete) -> None:
     assert complete(*words, "--set", "data.resize", "=", "c") == ["crop"]
 

@@ -61,3 +61,12 @@ def test_what_cannot_be_is_an_error(
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith(message)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_never_written_over(cnn: Cnn, tiny_run: Run, tmp_path: Path) -> None:
+    named = tmp_path / "mine.safetensors"  # a checkpoint may be called anything
+    named.write_bytes(tiny_run.best.read_bytes())
+    for command in (("export", named, "--to", "safetensors"), ("card", named, "-o", named)):
+        done = cnn(*command)
+        assert (done.returncode, "is what it is made of, and would be lost" in done.stderr) == (2, True)
+    assert named.read_bytes() == tiny_run.best.read_bytes()

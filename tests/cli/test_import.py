@@ -89,7 +89,7 @@ def test_mistakes(cnn: Cnn, weights: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     for arguments, exit_code, message in (
         (("vgg.pth", *IMPORT, "--mean", "half"), 2, "--mean half: expected one number, or one for each channel"),
-        (("vgg.pth", *IMPORT, "-o", "vgg.pth"), 2, "--output vgg.pth: is the file of the weights"),
+        (("vgg.pth", *IMPORT, "-o", "vgg.pth"), 2, "--output vgg.pth: is what it is made of, and would be lost"),
         (("vgg.pth", *IMPORT, "-o", "."), 2, "--output .: is a folder"),
         (("vgg.pth", *IMPORT, "-o", "no/vgg.pt"), 2, "--output no/vgg.pt: there is no folder no"),
         (("vgg.pth", *IMPORT, "--set", "hiden=4"), 2, "model.hiden: unknown option of tinyvgg; did you mean hidden?"),

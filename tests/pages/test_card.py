@@ -78,7 +78,7 @@ def test_foreign_weights_have_a_card_without_what_is_not_known() -> None:
     assert found["parameters"] == "60,000, and 840 that are fixed"  # ten drawings of 84 pixels
     assert found["a picture"] == (
         "its longer side is scaled to 32 pixels, and the rest is filled with [255, 255, 255],"
-        " of which the middle 28×28 are seen"
+        " of which the middle 28×28 are seen; bilinear"
     )
 
 

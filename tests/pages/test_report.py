@@ -34,7 +34,15 @@ SCORED: dict[str, Any] = {
     "data": "<i>pictures</i>",
     "ten_crop": False,
     "model": "tinyvgg",
-    "preprocess": {"size": 8, "channels": 3, "canvas": 9, "resize": "crop", "mean": [0.5] * 3, "std": [0.25] * 3},
+    "preprocess": {
+        "size": 8,
+        "channels": 3,
+        "canvas": 9,
+        "resize": "crop",
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "interpolation": "bicubic",
+    },
 }
 
 
