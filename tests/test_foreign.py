@@ -84,6 +84,12 @@ def test_safetensors_are_read_in_the_order_of_layers(tmp_path: Path) -> None:
     assert list(read_weights(tmp_path / "a.safetensors", unheard)) == list(weights)
 
 
+def test_a_layer_of_many_digits_is_no_bug_of_ours(tmp_path: Path) -> None:
+    weights = {f"{'9' * 5000}.weight": torch.zeros(1), "10.weight": torch.zeros(1), "02.weight": torch.zeros(1)}
+    save_file(weights, tmp_path / "a.safetensors")
+    assert [len(name) for name in read_weights(tmp_path / "a.safetensors", unheard)] == [9, 9, 5007]
+
+
 def test_without_safetensors_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     monkeypatch.setitem(sys.modules, "safetensors", None)
