@@ -165,7 +165,9 @@ def load(path: str | Path) -> Checkpoint:
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise CheckpointError("not a file")
+            inside = [path / "checkpoints" / name for name in ("best.pt", "last.pt")]
+            found = [f"; name the checkpoint in it: {file}" for file in inside if file.is_file()]
+            raise CheckpointError("".join(["not a file", *found[:1]]))
         with path.open("rb") as file:  # once: what is checked is what is read
             check_archive(file, _check_seal(file))
             file.seek(0)

@@ -43,7 +43,7 @@ class Experiment:
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)  # what tells the splits that were read from others
     initial_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # those that are not drawn
     is_resumed: bool = False  # then the first weights are of no matter
-    may_write: bool = True  # to the cache, as a stranger's checkpoint may not ask for
+    may_write: bool = True  # to the cache, as neither a dry run nor a stranger's checkpoint may
 
     @classmethod
     def prepare(
@@ -77,6 +77,7 @@ class Experiment:
         learned = Preprocess.from_dict(initial.preprocess)
         preprocess = settle(config, splits, runtime, learned)
         weights = finetuning.fitting_weights(initial, config.model, splits.classes, note)
+        finetuning.tell_held_out(initial, config, note)
         finetuning.tell_preprocessing(preprocess, learned, note)
         return cls(config, splits, preprocess, runtime, note, initial_weights=weights)
 
@@ -101,7 +102,8 @@ class Experiment:
         if self.config.model.weights is None or self.is_resumed:
             return None
         with self.runtime.in_turn():
-            path: Path = self._published.fetch(self.config.model.weights, cache.folder() / "weights", self.note)
+            folder, may_download = cache.folder() / "weights", self.may_write
+            path: Path | None = self._published.fetch(self.config.model.weights, folder, self.note, may_download)
         return path
 
     @property

@@ -15,6 +15,7 @@ from cnncli.registry import MODELS
 from cnncli.text import listed, one_line
 
 SIZES = ("num_classes", "in_channels", "image_size")  # options that are the data's
+DRAWN_BY = ("validation", "test", "classes", "limit")  # what decides which images are held out, with the seed
 SHOWN = 10  # names in a list, at most
 
 
@@ -113,6 +114,21 @@ def tell_preprocessing(here: Preprocess, there: Preprocess, note: Callable[[str]
     else:
         size = f"{here.channels}×{here.size}×{here.size}"
         note(f"images are prepared as those it was trained on: {size}, mean {ours['mean']}, std {ours['std']}")
+
+
+def tell_held_out(checkpoint: Checkpoint, config: Config, note: Callable[[str], None]) -> None:
+    """Warn where images that are held out here may be among those that the weights have learned from."""
+    there, here = checkpoint.config.get("data", {}), config.data
+    own = {"name": here.name, **here.options}
+    if not (here.validation or here.test) or any(there.get(key) != value for key, value in own.items()):
+        return
+    drawn_by = {f"data.{key}": (getattr(here, key), there.get(key)) for key in DRAWN_BY}
+    drawn_by["train.seed"] = (config.train.seed, checkpoint.config.get("train", {}).get("seed"))
+    if differing := [key for key, (ours, theirs) in drawn_by.items() if ours != theirs]:
+        note(
+            "warning: images that are held out here may be among those it was trained on, as these differ:"
+            f" {', '.join(differing)}; then validation flatters it, and a test split of the data set's own does not"
+        )
 
 
 def tell_frozen(

@@ -1,6 +1,7 @@
 """From a config to a run that begins, goes on, or is only tried."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def dry_run(config: Config, run: Run | None, display: Display) -> dict[str, Any]
     """Take one training step and score one batch of each other split; write nothing."""
     config.data.cache = "off"  # which would be written
     resumed = load_newest(run.last, display.note) if run is not None and run.is_begun else None
-    experiment = Experiment.prepare(config, display.note, resumed)
+    experiment = replace(Experiment.prepare(config, display.note, resumed), may_write=False)
     with experiment.listing_broken(*experiment.splits.names):
         return try_out(experiment, display)
 

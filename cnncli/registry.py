@@ -76,7 +76,7 @@ class Registry(Generic[T]):
         return self._found[name]
 
     def _near(self, name: str) -> str:
-        """End a message about an unknown name; a family is imported only where it may be meant."""
+        """End a message about an unknown name, which may be meant to be within a family: so those are imported."""
         for family in self.families():
             members, word = self._family(family).names(), name.removeprefix(f"{family}/")
             if word in members:

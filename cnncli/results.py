@@ -11,9 +11,10 @@ import torch
 
 from cnncli.analysis.comparison import Result
 from cnncli.checkpoint import Checkpoint, load
-from cnncli.config.validation import load_config
+from cnncli.config.loading import Document
+from cnncli.config.validation import load_config, validate
 from cnncli.datasets import Images, Pictures
-from cnncli.errors import DataError
+from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.history import is_hopeless
 from cnncli.resuming import MAY_CHANGE, flat
 from cnncli.run import Run
@@ -37,11 +38,15 @@ def entry_of(path: Path) -> Entry:
     """Read what a run noted; ``CheckpointError`` where ``path`` is neither its directory nor a checkpoint."""
     if not path.is_dir():
         checkpoint = load(path)
-        return Entry(path, path, flat(checkpoint.config), checkpoint.history)
+        try:  # so that what it does not know of yet has its default, as in a run's config
+            config = validate(Document(str(path), checkpoint.config)).model_dump() if checkpoint.config else {}
+        except ConfigError as error:
+            raise CheckpointError(f"this cnncli does not understand {error}") from None
+        return Entry(path, path, flat(config), checkpoint.history)
     run = Run.open(path)
-    config = load_config(run.config)
-    reported = run.best if config.train.report == "best" else run.last
-    return Entry(path, reported, flat(config.model_dump()), run.read_history())
+    noted = load_config(run.config)
+    reported = run.best if noted.train.report == "best" else run.last
+    return Entry(path, reported, flat(noted.model_dump()), run.read_history())
 
 
 def result_of(entry: Entry, data: Path | None, device: str | None, display: Display) -> Result:

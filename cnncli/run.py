@@ -39,13 +39,6 @@ class Run:
         """Return where the checkpoint of an epoch is kept that is one of several best."""
         return self.last.parent / f"epoch-{number}.pt"
 
-    def drop_epochs(self, but: list[int]) -> None:
-        """Remove the checkpoints of epochs ``but`` of some."""
-        kept = {self.of_epoch(number) for number in but}
-        for path in self.last.parent.glob("epoch-[0-9]*.pt"):
-            if path not in kept:
-                path.unlink()
-
     @classmethod
     def create(cls, output: Path, name: str) -> "Run":
         """Make ``output/name``, or ``output/name-2`` and so on where that is taken; ``MachineError`` if it cannot."""

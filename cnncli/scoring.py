@@ -53,6 +53,8 @@ def experiment_of(
             splits = Splits(DATASETS.get(config.data.name)(**config.data.options), config, checkpoint.held_out)
         else:
             splits = _splits_of(data, config)
+    if list(splits.classes) != checkpoint.classes:
+        _matched(list(splits.classes), checkpoint.classes)  # before files of a class that is gone are looked for
     source = splits.source
     pair = {source.channels or preprocess.channels, preprocess.channels}
     if len(pair) > 1 and pair != {1, 3}:
@@ -132,8 +134,7 @@ def _config_for(checkpoint: Checkpoint, data: Path | None) -> dict[str, Any]:
 
 
 def _disarm(config: Config) -> None:
-    """Take from a stranger's config what would write to or read a file it names, or start processes without end."""
-    config.model.weights = None
+    """Take from a stranger's config what would write to a folder it names, or start processes without end."""
     if "download" in config.data.options:
         setattr(config.data, "download", False)  # noqa: B010  # an option, which the class knows only at run time
     asked, cores = config.data.workers, cores_a_rank()

@@ -214,9 +214,11 @@ class Session:
         best, now = [row["epoch"] for row in best_rows(self.history, number)], self.history[-1]["epoch"]
         if now in best[:1]:
             files.link(self.run.last, self.run.best)
-        if now in best and number > 1:
-            files.link(self.run.last, self.run.of_epoch(now))
-        self.run.drop_epochs(but=best if number > 1 else [])
+        if number > 1:
+            if now in best:
+                files.link(self.run.last, self.run.of_epoch(now))
+            for epoch in {row["epoch"] for row in self.history} - {*best}:
+                self.run.of_epoch(epoch).unlink(missing_ok=True)
 
     def _is_over(self, state: TrainState) -> bool:
         """Whether all epochs are done, or those left are not worth it."""

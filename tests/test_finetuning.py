@@ -136,6 +136,21 @@ def test_images_are_prepared_as_the_weights_know_them_but_for_what_is_said(folde
     assert "channels is 1 here, 3 there; mean is [0.1] here, [0.25, 0.5, 0.75] there" in notes[-1]
 
 
+def test_images_that_are_held_out_and_were_trained_on_are_warned_of(tiny_run: Run, tiny_config: Path) -> None:
+    """By another seed others are held out, and so they are of fewer classes."""
+    for sets, named in (
+        ((), None),
+        (("train.seed=3",), "train.seed"),
+        (("data.classes=['0', '1', '2']",), "data.classes"),
+        (("train.seed=3", "data.validation=0", "train.report=last"), None),
+    ):
+        images = f"data.path={checkpoints.load(tiny_run.best).config['data']['path']}"
+        _, notes = prepared(tiny_config, images, *sets, init_from=tiny_run.best)
+        told = [note for note in notes if note.startswith("warning: images that are held out here")]
+        assert len(told) == (named is not None)
+        assert not told or f"as these differ: {named};" in told[0]
+
+
 def test_other_options_are_said(tiny_run: Run, tiny_config: Path) -> None:
     _, notes = prepared(tiny_config, "model.activation=relu", init_from=tiny_run.best)
     assert notes[1] == "warning: it was trained with other options: activation is relu here, tanh there"

@@ -144,12 +144,12 @@ def in_words(letters: Sequence[str], groups: list[Group], contrasts: list[Contra
     lines += [_contrast(names, contrast) for contrast in contrasts]
     if tested := sum(contrast.p is not None for contrast in contrasts):
         lines.append(_method("Welch's t-test of the means", tested))
-    if len(pairs) > MOST_PAIRS:
+    if len(pairs) > MOST_PAIRS or (pairs and contrasts):  # beside recipes, single networks would only confuse
         lines.append(f"--json tells of the {len(pairs)} pairs of networks one by one")
     elif pairs:
         lines += [_pair(letters, pair) for pair in pairs]
         lines.append(_method("McNemar's exact test of two networks", len(pairs)))
-        if not contrasts and len(groups) > 1:
+        if len(groups) > 1:
             lines += [
                 "This is about these networks, and says little about their recipes, which another seed may rank",
                 "otherwise; several seeds of each say more: cnn train --seeds 5",

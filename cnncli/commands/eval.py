@@ -69,7 +69,7 @@ def evaluate(
     result = _result(checkpoint, split, metrics)
     if report and predicted:
         found = report_on(predicted, loaded.classes, loader.files)
-        scored = {**result, "num_skipped": metrics.num_skipped, "data": str(data or experiment.config.data.name)}
+        scored = {**result, "data": str(data or experiment.config.data.name)}
         scored |= {"ten_crop": ten_crop, "model": loaded.model, "preprocess": experiment.preprocess.to_dict()}
         write_report(report, scored, found, loader.pixels(found.rows_of_mistakes()))
         result["report"] = str(report / "report.html")
@@ -97,6 +97,7 @@ def _result(checkpoint: Path, split: str, metrics: "Metrics") -> dict[str, Any]:
         "checkpoint": str(checkpoint),
         "split": split,
         "num_images": metrics.num_images,
+        "num_skipped": metrics.num_skipped,
         "loss": metrics.loss if isfinite(metrics.loss) else None,
         "accuracy": metrics.accuracy,
         "top5_accuracy": metrics.top5_accuracy,
@@ -107,6 +108,8 @@ def _summary(result: dict[str, Any]) -> str:
     top5 = f", top-5 {result['top5_accuracy']:.2%}" if result["top5_accuracy"] is not None else ""
     loss = f"{result['loss']:.4f}" if result["loss"] is not None else "not finite"
     scores = f"accuracy {result['accuracy']:.2%}{top5}, loss {loss}"
-    lines = [f"{result['split']}  {scores} ({result['num_images']:,} images, {result['checkpoint']})"]
+    images = f"{result['num_images']:,} images"
+    images += f", {result['num_skipped']:,} broken left out" if result["num_skipped"] else ""
+    lines = [f"{result['split']}  {scores} ({images}, {result['checkpoint']})"]
     lines += [f"{what}  {result[what]}" for what in ("report", "predictions") if what in result]
     return "\n".join(lines)

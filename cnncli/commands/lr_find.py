@@ -61,6 +61,7 @@ def lr_find(
         experiment = Experiment.prepare(settings, display.note)
         with experiment.listing_broken("train"):
             experiment.check_classes()
+            display.note(f"{experiment.config.model.name}: {steps} steps, from {low:g} to {high:g}")
             curve = find_lr(experiment, low, high, steps, display.follow)
     if experiment.runtime.is_main:
         draw_lr_range(curve, f"{settings.train.name}, {experiment.config.optimizer.name}", output)

@@ -49,7 +49,10 @@ class NamedSection(Section):
 
 
 class Data(NamedSection):
-    """Where images come from, and how they are split, scaled and read."""
+    """Where images come from, and how they are split, scaled and read.
+
+    Where a network begins with weights, what is null here is as these have learned.
+    """
 
     limit: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """images of each class and split that are read, for trying things out; null for all"""
@@ -77,7 +80,7 @@ class Data(NamedSection):
     """red, green and blue that show where a picture is transparent or padded"""
     mean: PerChannel | None = None
     """per channel, of pixels scaled to [0, 1], subtracted from each; null for the data set's own; 0 to scale only"""
-    std: Annotated[list[Annotated[float, Field(ge=1e-4)]], Field(min_length=1, max_length=64)] | None = None
+    std: Annotated[list[Annotated[float, Field(ge=1e-6)]], Field(min_length=1, max_length=64)] | None = None
     """per channel, of pixels scaled to [0, 1], by which each is divided; null for the data set's own"""
     cache: Literal["auto", "memory", "disk", "off"] = "auto"
     """where decoded pictures are kept: auto takes disk where all fit in a quarter of the memory, else off"""
@@ -172,7 +175,7 @@ class Train(Section):
     report: Literal["best", "last"] = "best"
     """the checkpoint whose test accuracy is the result: best on the validation split, or last"""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """epochs without a better validation accuracy after which training ends; null for never"""
+    """epochs without a better one (of higher accuracy, or as high at less loss) that end training; null for never"""
     log_every: Annotated[int, Field(ge=1)] = 50
     """steps between two rows of steps.jsonl"""
     clip_norm: Annotated[float, Field(gt=0)] | None = None

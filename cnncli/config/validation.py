@@ -86,6 +86,8 @@ def validate_options(kind: str, name: str, options: Mapping[str, Any]) -> dict[s
     ``kind`` is the section it belongs to. Raises ``ConfigError``.
     """
     class_ = section_for(kind, name)
+    if common := [key for key in options if key in section_class(kind).model_fields and key != "name"]:
+        raise ConfigError(f"{kind}.{common[0]}: no option of {name} itself{did_you_mean(common[0], class_._own)}")
     section = {"name": name, **options}
     try:
         return class_.model_validate(section).options
@@ -106,6 +108,9 @@ def contradictions(config: Config) -> list[Problem]:
         )
     if train.validate_on == "test" and train.patience is not None:
         found.append(Problem(("train", "patience"), "would end training by the test images: train.validate_on is test"))
+    if train.validate_on == "test" and config.schedule.name == "plateau":
+        problem = "plateau would lower the learning rate by the test images: train.validate_on is test"
+        found.append(Problem(("schedule", "name"), problem))
     if train.validate_on == "test" and config.checkpoint.keep_best > 1:
         problem = "would be chosen on the test images: train.validate_on is test"
         found.append(Problem(("checkpoint", "keep_best"), problem))

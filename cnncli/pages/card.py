@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -118,6 +119,11 @@ def _training(checkpoint: "Checkpoint") -> Rows:
 
     config = checkpoint.config
     data, train, runtime = (config.get(name, {}) for name in ("data", "train", "runtime"))
+    model = config.get("model", {})
+    if begun := next((model[key] for key in ("init_from", "weights") if model.get(key)), None):
+        yield "begun with", PurePath(str(begun)).name
+    if model.get("freeze"):
+        yield "frozen", str(model["freeze"])
     yield "data set", _named({key: data.get(key) for key in ("name", "dataset", "limit") if data.get(key)})
     yield "images", ", ".join(f"{split} {count:,}" for split, count in _counts(checkpoint).items()) or "unknown"
     if row := row_of_weights(checkpoint.history, checkpoint.state):

@@ -81,7 +81,7 @@ def _tiles(scored: dict[str, Any], report: "Report") -> str:
     top5, loss, f1, ece = scored["top5_accuracy"], scored["loss"], report.macro.f1, report.calibration.ece
     tiles = [
         ("Top-5 accuracy", top5, percent(top5), "The right class is among the five likeliest."),
-        ("Loss", loss, f"{loss:.4f}" if loss is not None else "–", "What training makes small; 0 is perfect."),
+        ("Loss", loss, f"{loss:.4f}" if loss is not None else "–", "What training makes small: the less, the better."),
         ("Macro F1", f1, percent(f1), "As if all classes had as many images."),
         ("Calibration error", ece, percent(ece), "How far sureness and accuracy are apart; 0 is perfect."),
     ]

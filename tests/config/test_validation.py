@@ -118,6 +118,10 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_file() -> None:
         ("loss: {name: cross_entropy, label_smoothing: 1}", "loss.label_smoothing: must be below 1, got 1"),
         ("train: {validate_on: test}", "train.report: best would be chosen on the test images"),
         (
+            "schedule: {name: plateau}\ntrain: {validate_on: test, report: last}",
+            "schedule.name: plateau would lower the learning rate by the test images: train.validate_on is test",
+        ),
+        (
             "checkpoint: {keep_best: 2}\ntrain: {validate_on: test, report: last}",
             "checkpoint.keep_best: would be chosen on the test images: train.validate_on is test",
         ),
@@ -130,6 +134,11 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_file() -> None:
 def test_one_problem(text: str, problem: str) -> None:
     (line,) = problems(GOOD + text)
     assert line.startswith(f"my.yaml:3: {problem}")
+
+
+def test_what_all_models_may_have_in_a_config_is_no_option_of_one() -> None:
+    with pytest.raises(ConfigError, match=r"^model\.freeze: no option of lenet5 itself"):
+        validate_options("model", "lenet5", {"freeze": "features"})
 
 
 def test_a_network_begins_with_one_kind_of_weights() -> None:
@@ -210,7 +219,7 @@ def test_sections_that_are_none(section: str, kinds: str) -> None:
         ("name: mnist\n  mean: 0.5", "my.yaml:3: data.mean: must be a list, got 0.5"),
         ("name: mnist\n  mean: []", "my.yaml:3: data.mean: must be a list of 1 or more, got []"),
         ("name: mnist\n  mean:\n  - 1\n  - x", "my.yaml:5: data.mean.1: must be a number, got 'x'"),
-        ("name: mnist\n  std: [0]", "my.yaml:3: data.std.0: must be at least 0.0001, got 0"),
+        ("name: mnist\n  std: [0]", "my.yaml:3: data.std.0: must be at least 1e-06, got 0"),
         ("name: mnist\n  validation: 1", "my.yaml:3: data.validation: must be below 1, got 1"),
         (f"name: mnist\n  limit: {10**20}", "my.yaml:3: data.limit: must be at most 1000000000, got 1000000"),
         (

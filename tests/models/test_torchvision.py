@@ -192,6 +192,25 @@ class Evil:
         return print, ("run",)
 
 
+def test_shapes_and_versions_that_cannot_be_are_no_bug_of_ours(tmp_path: Path) -> None:
+    path, network = tmp_path / "mine.pth", MODELS.get("torchvision/resnet18")(num_classes=4)
+    state = network.state_dict()
+    torch.save(state | {"fc.bias": torch.tensor(1.0)}, path)
+    said = Published("resnet18").give(str(path), path, network, list("abcd"), 224)
+    assert said.startswith("its last layer, fc, of 0 classes is made anew for 4")
+    state._metadata["bn1"] = {"version": "x"}
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=r"mine\.pth: not the weights of torchvision/resnet18"):
+        Published("resnet18").give(str(path), path, network, list("abcd"), 224)
+
+
+def test_a_dry_run_downloads_nothing(tmp_path: Path) -> None:
+    notes: list[str] = []
+    assert Published("resnet18").fetch("IMAGENET1K_V1", tmp_path, notes.append, may_download=False) is None
+    assert notes == ["IMAGENET1K_V1 of resnet18 are not here yet, and not downloaded now: drawn ones stand in for them"]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

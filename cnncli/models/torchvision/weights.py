@@ -15,6 +15,7 @@ from torchvision import models
 from torchvision.transforms import InterpolationMode
 
 from cnncli.errors import CheckpointError, DataError, did_you_mean
+from cnncli.paths import absolute
 from cnncli.text import one_line
 from cnncli.trust import check_archive
 
@@ -50,7 +51,7 @@ class Published:
         if os.sep not in weights and Path(weights).suffix not in (".pth", ".pt"):
             near = did_you_mean(weights, known)
             raise ValueError(f"{one_line(weights)!r:.80} are no published weights, nor a file that ends in .pth{near}")
-        return str(Path(weights).expanduser().absolute())
+        return absolute(weights)
 
     def preset(self, weights: str) -> Preset | None:
         """Return how images are prepared for settled weights; ``None`` of a file that is not one of torchvision's."""
@@ -62,8 +63,8 @@ class Published:
         """How images are prepared for the weights that torchvision has by default."""
         return self._preset(self._default)
 
-    def fetch(self, weights: str, folder: Path, note: Callable[[str], None]) -> Path:
-        """Return where the file of settled weights is, in ``folder`` once it is downloaded.
+    def fetch(self, weights: str, folder: Path, note: Callable[[str], None], may_download: bool = True) -> Path | None:
+        """Return where the file of settled weights is, in ``folder`` once it is downloaded; ``None`` if it may not be.
 
         Raises ``DataError`` where that fails, ``CheckpointError`` where there is no such file.
         """
@@ -74,6 +75,9 @@ class Published:
             return path
         url: str = self._members[weights].url
         path = folder / url.rpartition("/")[2]
+        if not path.exists() and not may_download:
+            note(f"{weights} of {self.model} are not here yet, and not downloaded now: drawn ones stand in for them")
+            return None
         if not path.exists():
             note(f"{weights} of {self.model} are downloaded from {url} to {folder}")
             _download(url, path)
@@ -86,14 +90,16 @@ class Published:
         """
         member, state, own = self._member(weights), self._read(weights, path), network.state_dict()
         *_, head = (name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d))
-        before = len(state.get(f"{head}.bias", ()))
+        bias = state.get(f"{head}.bias")
+        before = len(bias) if bias is not None and bias.ndim else 0
         fits = classes == member.meta["categories"] if member else before == len(classes)
         if not fits:
             state.update({key: values for key, values in own.items() if key.rpartition(".")[0] == head})
         try:
             network.load_state_dict(state)
-        except RuntimeError as error:
-            why = one_line(" ".join(str(error).partition(":\n")[2].split()))[:200]
+        except Exception as error:  # whatever a stranger's shapes and versions of layers lead to
+            told = str(error)
+            why = one_line(" ".join((told.partition(":\n")[2] or told).split()))[:200]
             raise CheckpointError(f"{path}: not the weights of torchvision/{self.model} as it is here: {why}") from None
         said = f"its last layer, {head}, "
         if not fits:
@@ -115,7 +121,9 @@ class Published:
                 if (member := self._member(weights)) is None:
                     check_archive(file, os.fstat(file.fileno()).st_size)
                 elif not hashlib.file_digest(file, "sha256").hexdigest().startswith(_promised(member.url)):
-                    raise CheckpointError("damaged: its sha256 does not begin as its name says; fetch it again")
+                    raise CheckpointError(
+                        "damaged: its sha256 does not begin as its name says; remove and fetch it again"
+                    )
                 file.seek(0)
                 state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
         except OSError as error:
@@ -124,7 +132,10 @@ class Published:
             raise CheckpointError(f"{path}: {one_line(str(error))[:300]}") from None
         is_one = isinstance(state, dict) and all(type(key) is str and isinstance(state[key], Tensor) for key in state)
         if not is_one:
-            raise CheckpointError(f"{path}: holds something other than the state_dict of a network")
+            raise CheckpointError(
+                f"{path}: holds something other than the state_dict of a network;"
+                " 'cnn import' may make a checkpoint of it, to begin with by model.init_from"
+            )
         for key in list(state):  # in place, since a state_dict carries the versions of its layers
             values = state.pop(key)
             if not key.startswith(AUXILIARY):
