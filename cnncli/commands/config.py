@@ -20,12 +20,17 @@ def ls() -> None:
 
     Example: cnn config ls
     """
+    from rich.table import Table
+
     from cnncli.config.loading import bundled_names
-    from cnncli.display import print_text
+    from cnncli.display import print_table
     from cnncli.registry import DATASETS, MODELS
 
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     rows = {"configs": bundled_names(), "models": MODELS.choice(), "data sets": DATASETS.choice()}
-    print_text("\n".join(f"{kind:10} {', '.join(names)}" for kind, names in rows.items()))
+    for kind, names in rows.items():
+        table.add_row(kind, ", ".join(names))
+    print_table(table)
 
 
 @app.command()

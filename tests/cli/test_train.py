@@ -101,8 +101,3 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     rows = (tmp_path / "runs" / "tiny" / "history.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == list(range(1, epochs + 2))
     assert cnn("curves", "runs/tiny").returncode == 0
-
-
-def test_every_command_shows_an_example(cnn: Cnn) -> None:
-    for command in ("train", "eval", "summary", "models", "curves", "config ls", "config show", "config validate"):
-        assert f"Example: cnn {command}" in cnn(*command.split(), "--help").stdout.replace("│", ""), command
