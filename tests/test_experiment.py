@@ -243,6 +243,7 @@ def test_a_strangers_config_starts_no_download_and_no_more_workers_than_cores(
     root = tmp_path / "elsewhere"
     checkpoint.config["data"] |= {"name": "torchvision", "dataset": "KMNIST", "root": str(root), "download": True}
     checkpoint.config["data"]["workers"] = 256
+    checkpoint.classes[:] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]  # KMNIST's
     monkeypatch.setattr("cnncli.scoring.cores_a_rank", lambda: 3)
     experiment = experiment_of(checkpoint)
     assert (experiment.config.data.options["download"], experiment.workers) == (False, 3)

@@ -35,7 +35,7 @@ def test_train_then_eval_repeats_its_figures_to_the_last_digit(cnn: Cnn, tmp_pat
         ("val", best, trained["best"]["val"]),
     ):
         scored = parsed(cnn("eval", path, "--split", split, "--json"))
-        assert list(scored) == ["checkpoint", "split", "num_images", "loss", "accuracy", "top5_accuracy"]
+        assert list(scored) == ["checkpoint", "split", "num_images", "num_skipped", "loss", "accuracy", "top5_accuracy"]
         assert (scored["loss"], scored["accuracy"]) == (scores["loss"], scores["accuracy"])
     assert scored["num_images"] == 50  # a twentieth of 100 of each of ten classes
     assert 0 < scored["accuracy"] <= scored["top5_accuracy"] <= 1
