@@ -26,7 +26,7 @@ from cnncli.magic import other_kind
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
 from cnncli.text import one_line
-from cnncli.trust import check_archive
+from cnncli.trust import read_archive
 
 FORMAT = 2
 MARK = b"sha256:"
@@ -169,9 +169,7 @@ def load(path: str | Path) -> Checkpoint:
             found = [f"; name the checkpoint in it: {file}" for file in inside if file.is_file()]
             raise CheckpointError("".join(["not a file", *found[:1]]))
         with path.open("rb") as file:  # once: what is checked is what is read
-            check_archive(file, _check_seal(file))
-            file.seek(0)
-            plain = torch.load(file, map_location="cpu", weights_only=True)
+            plain = read_archive(file, _check_seal(file))
         return _checked(plain)
     except FileNotFoundError:
         raise Damaged(f"no checkpoint at {path}") from None

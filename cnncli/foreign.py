@@ -21,7 +21,7 @@ from cnncli.extras import needed
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.registry import MODELS
 from cnncli.text import counted, listed, one_line
-from cnncli.trust import check_archive
+from cnncli.trust import read_archive
 
 Weights = dict[str, Tensor]
 Note = Callable[[str], None]
@@ -66,9 +66,7 @@ def _read_archive(path: Path) -> Any:
         if file.read().startswith(MARK):
             raise CheckpointError("is a checkpoint of cnncli already: use it as it is")
         try:
-            check_archive(file, end)
-            file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return read_archive(file, end)
         except CheckpointError as error:
             raise CheckpointError(f"{error}; {ALONE}") from None
         except Exception as error:  # whatever a stranger's file leads to

@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from cnncli.errors import CheckpointError, DataError, did_you_mean
 from cnncli.paths import absolute
 from cnncli.text import one_line
-from cnncli.trust import check_archive
+from cnncli.trust import read_archive
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # layers of GoogLeNet and Inception that only their training had
 UNBUILT = {"inception_v3": 3_326_696}  # parameters of those that torchvision counts; GoogLeNet's it leaves out
@@ -119,13 +119,14 @@ class Published:
         try:
             with path.open("rb") as file:  # once: what is checked is what is read
                 if (member := self._member(weights)) is None:
-                    check_archive(file, os.fstat(file.fileno()).st_size)
+                    state: dict[str, Tensor] = read_archive(file, os.fstat(file.fileno()).st_size)
                 elif not hashlib.file_digest(file, "sha256").hexdigest().startswith(_promised(member.url)):
                     raise CheckpointError(
                         "damaged: its sha256 does not begin as its name says; remove and fetch it again"
                     )
-                file.seek(0)
-                state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+                else:
+                    file.seek(0)
+                    state = torch.load(file, map_location="cpu", weights_only=True)
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror or error}") from None
         except Exception as error:  # whatever a stranger's bytes lead to
