@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnncli.completion import offer_devices
+from cnncli.options import CheckpointPath
 
 if TYPE_CHECKING:
     from cnncli.checkpoint import Checkpoint
@@ -18,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def card(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
+    checkpoint: CheckpointPath,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; else on stdout.")
     ] = None,

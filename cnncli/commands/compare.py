@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_devices, offer_runs
+from cnncli.completion import offer_runs
 from cnncli.errors import ConfigError
+from cnncli.options import Device, Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,11 +38,8 @@ def compare(
         Path | None, typer.Option(metavar="PATH", help="Test all on other images: an .npz file or a folder.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The PNG of the curves.")] = Path("comparison.png"),
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.", autocompletion=offer_devices),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    device: Device = None,
+    json: Json = False,
 ) -> None:
     """Say how runs differ, in configs, results and curves, and whether that is more than luck.
 

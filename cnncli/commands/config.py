@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cnncli.completion import offer_configs, offer_settings
+from cnncli.completion import offer_configs
+from cnncli.options import Sets
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,12 +51,7 @@ def show(
 @app.command()
 def validate(
     file: Annotated[str, typer.Argument(help="A file, or a bundled config.", autocompletion=offer_configs)],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
-        ),
-    ] = None,
+    sets: Sets = None,
 ) -> None:
     """Check a config file as training would, without reading an image.
 

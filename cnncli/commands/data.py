@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import DataError
+from cnncli.options import ConfigArgument, Json, Sets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 MOST_LISTED = 50  # of one kind of finding; --json has no limit
 
 app = typer.Typer(no_args_is_help=True)
-ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.", autocompletion=offer_configs)
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 def add_to(parent: typer.Typer) -> None:

@@ -1,10 +1,11 @@
 """``cnn doctor``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from cnncli.errors import MachineError
+from cnncli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Look at versions, devices, extras and places, and say what to do about what is missing; nothing is changed.
 
     Exit code 5 if something is broken: a library that everything needs, or a GPU that computes nothing.

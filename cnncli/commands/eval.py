@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cnncli.completion import offer_devices
 from cnncli.errors import ConfigError, DataError
+from cnncli.options import CheckpointPath, Device, Json
 
 if TYPE_CHECKING:
     from cnncli.training.meters import Metrics
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
+    checkpoint: CheckpointPath,
     split: Annotated[Literal["test", "val", "train"], typer.Option(help="The images to score.")] = "test",
     data: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Other images: an .npz file, or a folder of one folder a class.")
@@ -33,11 +33,8 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write a row an image: label, prediction, probabilities.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, mps, cuda or cuda:N; else as in training.", autocompletion=offer_devices),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    device: Device = None,
+    json: Json = False,
 ) -> None:
     """Score a checkpoint on the images that its training kept for testing, on another split, or on other images.
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cnncli.options import CheckpointPath, Json
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -12,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
+    checkpoint: CheckpointPath,
     to: Annotated[
         Literal["onnx", "torch-export", "safetensors"] | None,
         typer.Option(metavar="FORMAT", help="onnx, torch-export or safetensors; else as FILE is named."),
@@ -25,7 +27,7 @@ def export(
         list[Path] | None,
         typer.Option(metavar="PATH", help="Picture or folder to compare on; repeatable; else the run's own images."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Write a network for use without cnncli: pixels in, probabilities out; kept only if it agrees on real images.
 

@@ -7,6 +7,7 @@ import typer
 
 from cnncli.completion import offer_models, offer_options
 from cnncli.errors import ConfigError
+from cnncli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,7 +60,7 @@ def import_weights(
     interpolation: Annotated[
         Literal["bilinear", "bicubic"], typer.Option(help="How pictures are scaled, as data.interpolation in a config.")
     ] = "bilinear",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Make a checkpoint of weights that another program trained, with their classes and preprocessing.
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import ConfigError
+from cnncli.options import ConfigArgument, Json, Sets
 
 if TYPE_CHECKING:
     from cnncli.config.schema import Optimizer
@@ -19,16 +19,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def lr_find(
-    config: Annotated[
-        str,
-        typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.", autocompletion=offer_configs),
-    ],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
-        ),
-    ] = None,
+    config: ConfigArgument,
+    sets: Sets = None,
     low: Annotated[float, typer.Option("--from", min=1e-12, max=1000, help="The first learning rate.")] = 1e-6,
     high: Annotated[float, typer.Option("--to", min=1e-12, max=1000, help="The last one.")] = 10.0,
     steps: Annotated[
@@ -36,7 +28,7 @@ def lr_find(
         typer.Option(min=20, max=10_000, help="Updates in all; fewer suggest more."),
     ] = 300,
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture, a PNG.")] = Path("lr.png"),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Suggest a learning rate: train for some steps while it rises, and see where the loss falls most steeply.
 

@@ -1,8 +1,10 @@
 """``cnn models``."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from cnncli.options import Json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -10,7 +12,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(models)
 
 
-def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> None:
+def models(json: Json = False) -> None:
     """List the models: input, classes, parameters.
 
     Example: cnn models

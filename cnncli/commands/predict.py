@@ -14,6 +14,7 @@ import typer
 from cnncli import ranks
 from cnncli.completion import offer_devices
 from cnncli.errors import CheckpointError, ConfigError, DataError
+from cnncli.options import CheckpointPath, Json
 from cnncli.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Such as runs/lenet5/checkpoints/best.pt.")],
+    checkpoint: CheckpointPath,
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -42,7 +43,7 @@ def predict(
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes of each picture.")] = 5,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a row a picture on stdout.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
     batch_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="Pictures at once.")] = 128,
     workers: Annotated[
         int | None, typer.Option(min=0, max=256, help="Processes that decode; as many as there are cores.")

@@ -7,6 +7,7 @@ import typer
 
 from cnncli.completion import offer_models, offer_options
 from cnncli.errors import ConfigError
+from cnncli.options import Json
 
 WIDTH = 100  # columns
 LONG = 24  # characters of a name or kind
@@ -32,7 +33,7 @@ def summary(
         str | None, typer.Option("--input", metavar="CxHxW", help="Size of an image, such as 3x64x64.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for the memory of training.")] = 128,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Show a network layer by layer: sizes, formulas, parameters, multiplications.
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_configs, offer_settings
 from cnncli.errors import Interrupted, Terminated
+from cnncli.options import ConfigArgument, Json, Sets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,22 +19,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sweep(
-    config: Annotated[
-        str,
-        typer.Argument(metavar="CONFIG", help="A YAML file, or a bundled config.", autocompletion=offer_configs),
-    ],
+    config: ConfigArgument,
     params: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="KEY=RANGE", help="A field and its values: 0..4, log:1e-3..1e-1 or 32,64,128."),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, max=100_000, help="Trials in all, those of before included.")] = 20,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    sets: Sets = None,
+    json: Json = False,
 ) -> None:
     """Search for the values of some fields that give the best validation accuracy; the same command goes on.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_configs, offer_devices, offer_runs, offer_settings
+from cnncli.completion import offer_configs, offer_devices, offer_runs
 from cnncli.errors import ConfigError
+from cnncli.options import Json, Sets
 
 if TYPE_CHECKING:
     from cnncli.config.schema import Config
@@ -30,12 +31,7 @@ def train(
             autocompletion=offer_configs,
         ),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Change any field; repeatable.", autocompletion=offer_settings
-        ),
-    ] = None,
+    sets: Sets = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate, at the schedule's peak.")] = None,
@@ -66,7 +62,7 @@ def train(
         bool, typer.Option("--allow-changes", help="Let a resumed run differ from how it began; noted in it.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Take one batch of each split; write nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a network from a config file: a flag wins over --set, and --set over the file.
 
