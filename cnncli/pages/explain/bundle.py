@@ -1,0 +1,72 @@
+"""The page's JavaScript modules joined to one source: from disk a browser runs no module that imports another."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+IMPORT = re.compile(r'import \{ ([\w$]+(?:, [\w$]+)*) \} from "\./([\w-]+\.js)";')
+DECLARATION = re.compile(r"^(export )?(?:async )?(?:function\*?|const|let|var|class) ([\w$]+)", re.MULTILINE)
+
+
+def bundle(names: Sequence[str] = ("main.js",), folder: Path = FOLDER) -> str:
+    """Return the modules ``names`` of a folder and all that they import, dependencies first, for one inline script.
+
+    Import lines and the word ``export`` are gone. Raises ``AssertionError`` where a module imports what the other does
+    not export, where two declare the same name, and where the source would end the script that it stands in.
+    """
+    modules: dict[str, _Module] = {}
+    for name in names:
+        _collect(name, folder, modules, ())
+    _check_imports(modules)
+    _check_names(modules)
+    joined = "\n".join(module.plain for module in modules.values())
+    end = re.search(r"</script|<!--", joined, re.IGNORECASE)
+    assert end is None, f"{end.group()} ends the script in a page; write it in two parts"
+    return joined
+
+
+class _Module:
+    """A file: what it imports, and from where; what it declares; what it exports; the source without both words."""
+
+    def __init__(self, path: Path) -> None:
+        source = path.read_text(encoding="utf-8")
+        self.imports = [_parsed(line, path.name) for line in re.findall(r"^import\b.*", source, re.MULTILINE)]
+        self.declared = [name for _, name in DECLARATION.findall(source)]
+        self.exported = {name for word, name in DECLARATION.findall(source) if word}
+        self.plain = re.sub(r"^import\b.*\n+", "", source, flags=re.MULTILINE)
+        self.plain = DECLARATION.sub(lambda found: found[0].removeprefix("export "), self.plain)
+        left = re.search(r"^export\b.*", self.plain, re.MULTILINE)
+        assert left is None, f"{path.name}: {left.group()}: export a function, a const or a class where it is declared"
+
+
+def _parsed(line: str, file: str) -> tuple[list[str], str]:
+    found = IMPORT.fullmatch(line)
+    assert found is not None, f'{file}: {line}: write import {{ a, b }} from "./other.js"; on one line'
+    return found[1].split(", "), found[2]
+
+
+def _collect(name: str, folder: Path, modules: dict[str, _Module], around: tuple[str, ...]) -> None:
+    """Add a module to ``modules``, after those that it imports; ``around`` are those that led to it."""
+    assert name not in around, f"modules import one another: {' -> '.join((*around, name))}"
+    if name in modules:
+        return
+    module = _Module(folder / name)
+    for _, source in module.imports:
+        _collect(source, folder, modules, (*around, name))
+    modules[name] = module
+
+
+def _check_imports(modules: dict[str, _Module]) -> None:
+    for file, module in modules.items():
+        for names, source in module.imports:
+            missing = [name for name in names if name not in modules[source].exported]
+            assert not missing, f"{file}: {source} exports no {', '.join(missing)}"
+
+
+def _check_names(modules: dict[str, _Module]) -> None:
+    owners: dict[str, str] = {}
+    for file, module in modules.items():
+        for name in module.declared:
+            assert name not in owners, f"{name} is declared twice: in {owners[name]} and in {file}"
+            owners[name] = file
