@@ -212,7 +212,7 @@ def _describe(
         kind=type(layer).__name__,
         input_shape=source,
         output_shape=target,
-        formula=_formula(layer, source, target),
+        formula=size_formula(layer, source, target),
         weights=weights,
         biases=sum(parameter.numel() for parameter in parameters.values()) - weights,
         macs=weights * _places(layer, target, any("." in key for key in parameters)),
@@ -228,7 +228,7 @@ def _places(layer: nn.Module, target: list[int], is_attention: bool) -> int:
     return _numel(target[:-1] if is_attention or isinstance(layer, nn.Linear) else target[1:])
 
 
-def _formula(layer: nn.Module, source: list[int], target: list[int]) -> str:
+def size_formula(layer: nn.Module, source: list[int], target: list[int]) -> str:
     """Write how the side of the output follows, with its numbers filled in."""
     if isinstance(layer, nn.Flatten):
         return f"{'·'.join(map(str, source))} = {target[0]}"

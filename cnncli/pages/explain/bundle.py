@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-IMPORT = re.compile(r'import \{ ([\w$]+(?:, [\w$]+)*) \} from "\./([\w-]+\.js)";')
+STATEMENT = re.compile(r"^import\b[^;]*;?\n*", re.MULTILINE)
+IMPORT = re.compile(r'import \{\s*([\w$]+(?:,\s+[\w$]+)*),?\s*\} from "\./([\w-]+\.js)";\n*')
 DECLARATION = re.compile(r"^(export )?(?:async )?(?:function\*?|const|let|var|class) ([\w$]+)", re.MULTILINE)
 
 
@@ -31,19 +32,19 @@ class _Module:
 
     def __init__(self, path: Path) -> None:
         source = path.read_text(encoding="utf-8")
-        self.imports = [_parsed(line, path.name) for line in re.findall(r"^import\b.*", source, re.MULTILINE)]
+        self.imports = [_parsed(statement, path.name) for statement in STATEMENT.findall(source)]
         self.declared = [name for _, name in DECLARATION.findall(source)]
         self.exported = {name for word, name in DECLARATION.findall(source) if word}
-        self.plain = re.sub(r"^import\b.*\n+", "", source, flags=re.MULTILINE)
+        self.plain = STATEMENT.sub("", source)
         self.plain = DECLARATION.sub(lambda found: found[0].removeprefix("export "), self.plain)
         left = re.search(r"^export\b.*", self.plain, re.MULTILINE)
         assert left is None, f"{path.name}: {left.group()}: export a function, a const or a class where it is declared"
 
 
-def _parsed(line: str, file: str) -> tuple[list[str], str]:
-    found = IMPORT.fullmatch(line)
-    assert found is not None, f'{file}: {line}: write import {{ a, b }} from "./other.js"; on one line'
-    return found[1].split(", "), found[2]
+def _parsed(statement: str, file: str) -> tuple[list[str], str]:
+    found = IMPORT.fullmatch(statement)
+    assert found is not None, f'{file}: {statement.strip()}: write import {{ a, b }} from "./other.js";'
+    return re.findall(r"[\w$]+", found[1]), found[2]
 
 
 def _collect(name: str, folder: Path, modules: dict[str, _Module], around: tuple[str, ...]) -> None:
@@ -70,3 +71,10 @@ def _check_names(modules: dict[str, _Module]) -> None:
         for name in module.declared:
             assert name not in owners, f"{name} is declared twice: in {owners[name]} and in {file}"
             owners[name] = file
+
+
+def style(folder: Path = FOLDER) -> str:
+    """Return the page's style sheets, what concerns all of it first."""
+    first = folder / "page.css"
+    others = sorted(path for path in folder.glob("*.css") if path != first)
+    return "\n".join(path.read_text(encoding="utf-8") for path in (first, *others))
