@@ -29,11 +29,11 @@ export function scaleOf(...maps) {
   return { low, high, end: Math.max(Math.abs(low), Math.abs(high)) || 1 };
 }
 
-/** Return a number as it is shown: three digits or so, never wider than six letters. */
+/** Return a number as it is shown: four digits or so, never wider than seven letters. */
 export function shown(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("-", "−").replace("e+", "e");
-  const digits = size >= 100 ? 1 : size >= 10 ? 2 : 3;
+  const digits = size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4;
   return value.toFixed(digits).replace("-", "−");
 }

@@ -21,7 +21,11 @@ export function compute(network, part) {
 const COMPUTE = {
   convolution: convolved,
   dense: (network, part) => {
-    return plusOthers(network, part, dense(given(network, part), network.tensor(part, "weight"), network.tensor(part, "bias")));
+    return plusOthers(
+      network,
+      part,
+      dense(given(network, part), network.tensor(part, "weight"), network.tensor(part, "bias")),
+    );
   },
   rbf: (network, part) => plusOthers(network, part, radial(given(network, part), network.tensor(part, "weight"))),
   activation: (network, part) => {
@@ -115,7 +119,9 @@ function locallyNormalised(network, part) {
   const [area, others] = [height * width, network.others(part)];
   return values.map((value, number) => {
     const place = number % area;
-    const channels = others ? [value] : Array.from({ length: values.length / area }, (_, c) => values[c * area + place]);
+    const channels = others
+      ? [value]
+      : Array.from({ length: values.length / area }, (_, c) => values[c * area + place]);
     const channel = others ? 0 : Math.floor(number / area);
     return localResponse(channels, channel, part.options, others ? others[number] : 0);
   });
@@ -126,6 +132,8 @@ function combined(network, part, make) {
   const [left, right] = network.inputsOf(part).map((input) => network.result(input));
   const size = Math.max(left.length, right.length);
   const [every, other] = [size / left.length, size / right.length];
-  const numbers = Float32Array.from({ length: size }, (_, n) => make(left[Math.floor(n / every)], right[Math.floor(n / other)]));
+  const numbers = Float32Array.from({ length: size }, (_, n) =>
+    make(left[Math.floor(n / every)], right[Math.floor(n / other)]),
+  );
   return numbers;
 }

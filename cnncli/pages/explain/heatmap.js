@@ -31,7 +31,8 @@ export function paint(canvas, values, scale) {
 export function pointing(canvas, see, pick = null) {
   const placeOf = (event) => {
     const box = canvas.getBoundingClientRect();
-    const place = (position, length, count) => Math.max(0, Math.min(count - 1, Math.floor((position / length) * count)));
+    const place = (position, length, count) =>
+      Math.max(0, Math.min(count - 1, Math.floor((position / length) * count)));
     return [
       place(event.clientY - box.top, box.height, canvas.height),
       place(event.clientX - box.left, box.width, canvas.width),

@@ -11,7 +11,9 @@ const TOLERANCE = 1e-4; // relative to the largest number of a result, or to 1
  * not kept the manifest has some numbers, as PyTorch had them, with their places.
  */
 export function selfTest(network) {
-  return network.parts.filter((part) => part.kind !== "input" && part.kind !== "other").map((part) => tested(network, part));
+  return network.parts
+    .filter((part) => part.kind !== "input" && part.kind !== "other")
+    .map((part) => tested(network, part));
 }
 
 function tested(network, part) {
@@ -56,7 +58,11 @@ export function selfTestView(network) {
     element(
       "table",
       {},
-      element("thead", {}, element("tr", {}, ...["part", "numbers", "error", ""].map((name) => element("th", {}, name)))),
+      element(
+        "thead",
+        {},
+        element("tr", {}, ...["part", "numbers", "error", ""].map((name) => element("th", {}, name))),
+      ),
       element("tbody", {}, ...rows),
     ),
   );

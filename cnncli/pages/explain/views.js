@@ -1,11 +1,19 @@
+import { denseView } from "./dense_view.js";
+import { flattenView } from "./flatten_view.js";
 import { genericView } from "./generic_view.js";
+import { softmaxView } from "./softmax_view.js";
 
 /**
  * The views of a part by its kind of operation. Each is `view(stage)`, which returns an element, with
  * `stage = {network, part, unit, place, source, scale(part, unit), go(changes), note(changes)}`: `go` leads to another
  * route, which is this one with changes; `note` only writes it into the address, for what the view showed already.
  */
-const VIEWS = {};
+const VIEWS = {
+  flatten: flattenView,
+  dense: denseView,
+  rbf: denseView,
+  softmax: softmaxView,
+};
 
 /** Return what shows a part's computation, for the unit and the place of the route. */
 export function viewOf(stage) {
