@@ -1,5 +1,6 @@
 import { readManifest } from "./archive.js";
 import { element } from "./dom.js";
+import { editorView } from "./editor.js";
 import { Network } from "./network.js";
 import { overview } from "./overview.js";
 import { formatRoute, parseRoute } from "./routes.js";
@@ -44,7 +45,11 @@ class Page {
   }
 
   drawPanel() {
-    const pages = { selftest: () => selfTestView(this.network), part: () => this.partView() };
+    const pages = {
+      selftest: () => selfTestView(this.network),
+      editor: () => editorView(this.stage()),
+      part: () => this.partView(),
+    };
     const view = pages[this.route.page]?.();
     this.panel.replaceChildren(...(view ? [view] : []));
   }
@@ -64,6 +69,7 @@ class Page {
     return {
       network: this.network,
       scale: (part, unit) => scaleIn(this.mode, this.network, part, unit),
+      redraw: () => this.drawOverview(),
       go: (changes) => (location.hash = formatRoute({ ...this.route, ...changes })),
       note: (changes) => {
         this.route = { ...this.route, ...changes };
