@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +18,11 @@ from cnncli import launch
 from cnncli.config.validation import load_config
 from cnncli.display import Display
 from cnncli.run import Run
+from tests import browser
 from tests.forks import Forks, forking
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 # Where tests run in the background of a script, these are ignored, and so they would be by all that they start.
 for _number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
@@ -173,3 +177,17 @@ def cnn(tmp_path: Path, warm: Forks | None) -> Cnn:
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """Start Chromium. It ends once the pipe to it is closed, also in all that is forked meanwhile: so by the module."""
+    with browser.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: "Browser") -> "Iterator[Page]":
+    """Open an empty page; what goes wrong in it, or is fetched by it, fails the test."""
+    with browser.watched(chromium) as opened:
+        yield opened

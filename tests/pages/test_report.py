@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,8 +19,8 @@ from cnncli.analysis.predictions import Predictions
 from cnncli.analysis.report import Report, report_on
 from cnncli.datasets import Names, Pictures
 from cnncli.pages.report import page_of, write_report
+from tests.browser import CHROMIUM, NEEDED
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 STRANGE = ["<script>alert(1)</script>", '" onload="alert(2)', "'><img src=http://x/>", "&amp;\u202e", "\udcff"]
 SCORED: dict[str, Any] = {
     "checkpoint": "runs/<b>/best.pt",
@@ -176,7 +175,7 @@ def test_a_folder_is_made_and_what_else_is_in_it_stays(tmp_path: Path) -> None:
     assert written["calibration"]["ece"] == report.calibration.ece
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="has no Chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=NEEDED)
 @pytest.mark.parametrize("harm", ["", '<img src="http://127.0.0.1/x.png">'])
 def test_chromium_has_nothing_to_say_of_it(harm: str, tmp_path: Path) -> None:
     """It does say something of a page that fetches a picture, or this test would say nothing."""
