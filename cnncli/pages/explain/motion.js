@@ -45,9 +45,8 @@ class StepPlayer extends HTMLElement {
     this.#show = show;
     this.#moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
     this.#toggle = element("button", { type: "button", onclick: () => this.toggle() });
-    this.#slider = element("input", {
-      type: "range", min: 0, max: this.#last, "aria-label": "Step", oninput: () => this.goTo(this.#slider.valueAsNumber),
-    });
+    const oninput = () => this.goTo(this.#slider.valueAsNumber);
+    this.#slider = element("input", { type: "range", min: 0, max: this.#last, "aria-label": "Step", oninput });
     this.append(this.#toggle, this.#stepButton("back", -1), this.#stepButton("on", 1), this.#slider, this.#position);
     this.obey(this);
   }
