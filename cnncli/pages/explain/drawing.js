@@ -1,60 +1,78 @@
 import { element } from "./dom.js";
-import { pointing } from "./heatmap.js";
+import { placeUnder } from "./heatmap.js";
 import { imageOf } from "./pixels.js";
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
- * Return a canvas on which one draws: `{canvas, show}`.
+ * Return a canvas on which one draws, by mouse, finger or keys: `{canvas, show}`.
  *
  * `levels()` are those of the picture [C, S, S]; `brush()` is `{colour, width}`, a level a channel and pixels;
- * `changed()` is called after each stroke, `see(row, column)` for the pixel under the pointer.
+ * `changed()` is called after the picture was, `see(row, column)` for the pixel under the pointer.
  */
 export function drawing(side, channels, { levels, brush, changed, see }) {
+  const label = "The picture: drag to draw, or arrow keys and Enter";
   const canvas = element("canvas", {
     class: "editor-drawing",
     width: side,
     height: side,
     tabIndex: 0,
-    "aria-label": "The picture: draw on it",
+    "aria-label": label,
   });
   const show = () => canvas.getContext("2d").putImageData(imageOf(levels(), side, channels), 0, 0);
-  const stroke = (row, column) => {
-    const { colour, width } = brush();
-    const [reach, area] = [(width - 1) / 2, side * side];
-    for (let y = Math.ceil(row - reach); y <= row + reach; y++) {
-      for (let x = Math.ceil(column - reach); x <= column + reach; x++) {
-        if (y < 0 || y >= side || x < 0 || x >= side) continue;
-        for (let channel = 0; channel < channels; channel++) levels()[channel * area + y * side + x] = colour[channel];
-      }
-    }
+  const draw = (...places) => {
+    for (const place of places) dab(levels(), side, channels, place, brush());
     changed();
   };
-  pointing(
-    canvas,
-    (row, column) => {
-      see(row, column);
-      if (row !== null && canvas.dataset.drawing) stroke(row, column);
-    },
-    stroke,
-  );
-  obeyKeys(canvas, side, see, stroke);
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    canvas.dataset.drawing = "yes";
-  });
-  canvas.addEventListener("pointerup", () => delete canvas.dataset.drawing);
+  obeyPointer(canvas, see, draw);
+  obeyKeys(canvas, side, see, draw);
   show();
   return { canvas, show };
 }
 
+/** Put the brush's colour on the pixels around a place. */
+function dab(levels, side, channels, [row, column], { colour, width }) {
+  const first = [row, column].map((place) => Math.max(0, Math.ceil(place - (width - 1) / 2)));
+  const last = [row, column].map((place) => Math.min(side - 1, Math.floor(place + (width - 1) / 2)));
+  for (let channel = 0; channel < channels; channel++) {
+    for (let y = first[0]; y <= last[0]; y++) {
+      for (let x = first[1]; x <= last[1]; x++) levels[(channel * side + y) * side + x] = colour[channel];
+    }
+  }
+}
+
+function obeyPointer(canvas, see, draw) {
+  let before = null; // where the stroke is; null while none is drawn
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    before = placeUnder(canvas, event);
+    draw(before);
+    see(...before);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const here = placeUnder(canvas, event);
+    if (before) draw(...placesBetween(before, here));
+    if (before) before = here;
+    see(...here);
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (before = null));
+}
+
+/** Return the places of a straight line after its first: a mouse that is quick leaves some out. */
+function placesBetween(start, end) {
+  const count = Math.max(...end.map((place, axis) => Math.abs(place - start[axis])));
+  return Array.from({ length: count }, (_, step) =>
+    start.map((place, axis) => Math.round(place + ((end[axis] - place) * (step + 1)) / count)),
+  );
+}
+
 /** Have arrow keys move from pixel to pixel, which `see` is told, and Enter and the space bar draw. */
-function obeyKeys(canvas, side, see, stroke) {
+function obeyKeys(canvas, side, see, draw) {
   const here = [0, 0];
   canvas.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (step) step.forEach((by, axis) => (here[axis] = Math.max(0, Math.min(side - 1, here[axis] + by))));
-    else if (event.key === "Enter" || event.key === " ") stroke(...here);
+    else if (event.key === "Enter" || event.key === " ") draw(here);
     else return;
     event.preventDefault();
     see(...here);

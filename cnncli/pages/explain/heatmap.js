@@ -29,18 +29,19 @@ export function paint(canvas, values, scale) {
  * `pick(row, column)` when it is clicked.
  */
 export function pointing(canvas, see, pick = null) {
-  const placeOf = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const place = (position, length, count) =>
-      Math.max(0, Math.min(count - 1, Math.floor((position / length) * count)));
-    return [
-      place(event.clientY - box.top, box.height, canvas.height),
-      place(event.clientX - box.left, box.width, canvas.width),
-    ];
-  };
-  canvas.addEventListener("pointermove", (event) => see(...placeOf(event)));
+  canvas.addEventListener("pointermove", (event) => see(...placeUnder(canvas, event)));
   canvas.addEventListener("pointerleave", () => see(null));
-  if (pick) canvas.addEventListener("click", (event) => pick(...placeOf(event)));
+  if (pick) canvas.addEventListener("click", (event) => pick(...placeUnder(canvas, event)));
+}
+
+/** Return row and column of the number under an event's pointer, on a canvas with a pixel a number. */
+export function placeUnder(canvas, event) {
+  const box = canvas.getBoundingClientRect();
+  const place = (position, length, count) => Math.max(0, Math.min(count - 1, Math.floor((position / length) * count)));
+  return [
+    place(event.clientY - box.top, box.height, canvas.height),
+    place(event.clientX - box.left, box.width, canvas.width),
+  ];
 }
 
 /** Return a bar with the colours of a scale and its numbers. */

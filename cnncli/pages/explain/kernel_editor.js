@@ -10,7 +10,11 @@ export function kernelEditor(network, changed) {
     const options = values.map((value, number) =>
       element("option", { value: number, selected: value === chosen }, names[number]),
     );
-    const select = element("select", { onchange: () => (choose(values[select.selectedIndex]), show()) }, ...options);
+    const select = element(
+      "select",
+      { "aria-label": label, onchange: () => (choose(values[select.selectedIndex]), show()) },
+      ...options,
+    );
     return element("label", {}, `${label} `, select);
   };
   const choosers = element("div", { class: "editor-choosers" });
