@@ -30,13 +30,22 @@ class Convolution:
 
     def of_maps(self) -> list[Tensor]:
         """Return the kernels of each output map, [its sources, kh, kw]."""
-        return list(self.kernels.split(list(map(len, self.sources))))
+        return list(torch.split(self.kernels, list(map(len, self.sources))))
+
+    def columns(self) -> list[list[int]]:
+        """Return where each map's kernels stand in a table with a row a map: in the column of their input channel.
+
+        Where all maps see equally many channels, as in groups, it is their place among those, so that none is empty.
+        """
+        numbers = set(map(len, self.sources))
+        return self.sources if len(numbers) > 1 else [list(range(*numbers))] * len(self.sources)
 
     def norms(self) -> Tensor:
-        """Return each kernel's Euclidean norm, [output maps, input channels], 0 where a map does not see a channel."""
-        norms = torch.zeros(self.shape[:2])
-        for row, seen, kernels in zip(norms, self.sources, self.of_maps(), strict=True):
-            row[seen] = kernels.flatten(1).norm(dim=1)
+        """Return the Euclidean norms of the kernels, [output maps, columns], 0 where a map has none."""
+        columns = self.columns()
+        norms = torch.zeros(len(columns), 1 + max(map(max, columns)))
+        for row, places, kernels in zip(list(norms), columns, self.of_maps(), strict=True):
+            row[places] = kernels.flatten(1).norm(dim=1)
         return norms
 
 
@@ -67,6 +76,51 @@ def convolutions(network: nn.Module) -> list[Convolution]:
         if isinstance(layer, nn.Conv2d) or hasattr(layer, "places"):
             sources, kernels = kernels_of(layer)
             if not kernels.isfinite().all():
-                raise CheckpointError(f"{one_line(name)}: a weight is not a number: the network is broken")
+                raise CheckpointError(f"{one_line(name)}: a weight is not a number; take a checkpoint from before that")
             found.append(Convolution(name, layer.in_channels, sources, kernels, is_first=not found))
     return found
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some output maps and input channels (in groups: places in the group) by number, and how many there are in all."""
+
+    maps: list[int]
+    channels: list[int]
+    num_maps: int
+    num_channels: int
+
+    @property
+    def left_out(self) -> str:
+        """What is not among them, in words; empty where all are."""
+        kinds = [(self.maps, self.num_maps, "maps"), (self.channels, self.num_channels, "channels")]
+        missing = [f"{total - len(kept):,} of {total:,} {kind}" for kept, total, kind in kinds if len(kept) < total]
+        return f"left out as the weakest: {' and '.join(missing)}" if missing else ""
+
+
+def strongest(convolution: Convolution, most_maps: int, most_channels: int) -> Selection:
+    """Return the maps whose kernels have the largest norm, and the channels that these maps weigh most, sorted."""
+    norms = convolution.norms()
+    num_maps, num_channels = norms.shape
+    maps = norms.norm(dim=1).topk(min(most_maps, num_maps)).indices.sort().values
+    channels = norms[maps].norm(dim=0).topk(min(most_channels, num_channels)).indices.sort().values
+    return Selection(maps.tolist(), channels.tolist(), num_maps, num_channels)
+
+
+def describe(convolution: Convolution, each_kernel: bool = False) -> dict[str, Any]:
+    """Return a convolution in numbers, with the norm of all kernels of each map, or also with that of each kernel."""
+    weights, norms = convolution.kernels.double(), convolution.norms()
+    numbers = {
+        "name": convolution.name,
+        "shape": convolution.shape,
+        "num_kernels": len(convolution.kernels),
+        "min": weights.min().item(),
+        "max": weights.max().item(),
+        "mean": weights.mean().item(),
+        "std": weights.std(correction=0).item(),
+        "norms": norms.norm(dim=1).tolist(),
+    }
+    if each_kernel:
+        each = [row[places].tolist() for row, places in zip(list(norms), convolution.columns(), strict=True)]
+        numbers |= {"sources": convolution.sources, "kernel_norms": each}
+    return numbers
