@@ -108,7 +108,7 @@ def opened(page: "Page", folder: Path, page_written: Written, route: str = "") -
     path = folder / "explain.html"
     path.write_text(page_written.html, encoding="utf-8")
     page.goto(path.as_uri() + route)
-    page.wait_for_function("document.documentElement.dataset.ready")
+    page.wait_for_selector("html[data-ready]", state="attached")  # wait_for_function needs eval
     return page
 
 
