@@ -7,28 +7,40 @@
  */
 
 const PAGES = ["playground", "editor", "selftest"];
+const PART_PATH = /^([a-z_]+\d*)(?:\/(\d+)(?:\/formula\/(\d+),(\d+)(?:\/(\d+))?)?)?$/;
 
-/** Return `{page, id, unit, place, source, rest, image}` of an address's hash; what is absent is null. */
+/** Return `{page, path, id, unit, place, source, rest, image}` of an address's hash; what is absent is null. */
 export function parseRoute(hash) {
-  const [path, query = ""] = decodeURIComponent(hash.replace(/^#/, "")).split("?");
-  const [first = "", ...rest] = path.split("/");
+  const [path, query = ""] = decoded(hash.replace(/^#/, "")).split("?");
   const image = wholeNumber(new URLSearchParams(query).get("image")) ?? 0;
-  const empty = { page: "overview", id: null, unit: null, place: null, source: null, rest, image };
-  if (PAGES.includes(first)) return { ...empty, page: first };
-  if (!first) return empty;
-  const place = rest[1] === "formula" ? (rest[2] ?? "0,0").split(",").map(wholeNumber) : null;
-  const isPlace = place?.length === 2 && !place.includes(null);
-  const [unit, source] = [wholeNumber(rest[0]), wholeNumber(rest[3])];
-  return { ...empty, page: "part", id: first, unit, place: isPlace ? place : null, source };
+  const route = { page: "unknown", path, id: null, unit: null, place: null, source: null, rest: [], image };
+  const [first, ...rest] = path.split("/");
+  if (!path) return { ...route, page: "overview" };
+  if (PAGES.includes(first)) return { ...route, page: first, rest };
+  const [, id, unit, row, column, source] = PART_PATH.exec(path) ?? [];
+  if (!id) return route;
+  const place = row === undefined ? null : [Number(row), Number(column)];
+  return { ...route, page: "part", id, unit: wholeNumber(unit), place, source: wholeNumber(source) };
 }
 
 /** Return the hash of a route; parts that are left out are none. */
-export function formatRoute({ page = "part", id, unit = null, place = null, source = null, rest = [], image = 0 }) {
-  let path = page === "overview" ? [] : page === "part" ? [id] : [page, ...rest];
-  if (page === "part" && unit !== null) path = [id, unit];
-  if (page === "part" && place !== null) path = [id, unit, "formula", place.join(",")];
-  if (page === "part" && place !== null && source !== null) path.push(source);
-  return `#${path.join("/")}${image ? `?image=${image}` : ""}`;
+export function formatRoute({ page = "part", path, id, unit = null, place = null, source = null, rest = [], image = 0 }) {
+  const ways = { overview: [], unknown: [path], part: [id] };
+  const way = ways[page] ?? [page, ...rest];
+  if (page === "part" && unit !== null) {
+    way.push(unit);
+    if (place !== null) way.push("formula", place.join(","));
+    if (place !== null && source !== null) way.push(source);
+  }
+  return `#${way.join("/")}${image ? `?image=${image}` : ""}`;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone %
+  }
 }
 
 function wholeNumber(text) {
