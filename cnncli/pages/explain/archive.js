@@ -10,7 +10,9 @@ export function readManifest() {
 /** Unpack the blob of this id, once; tensors of it can be read from then on. */
 export async function unpack(id) {
   if (blobs.has(id)) return;
-  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+  const letters = atob(document.getElementById(id).textContent);
+  const packed = new Uint8Array(letters.length);
+  for (let place = 0; place < letters.length; place++) packed[place] = letters.charCodeAt(place);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   blobs.set(id, new Uint8Array(await new Response(stream).arrayBuffer()));
 }

@@ -12,14 +12,27 @@ export function heatmap(values, height, width, scale) {
   return canvas;
 }
 
+const COLOUR_STEPS = 255; // from the paper's colour to the full one
+const palettes = new Map();
+
+/** Return the colours of all steps, each the four bytes of a pixel: a map has as many numbers, but few colours. */
+function paletteOf(dark) {
+  if (!palettes.has(dark)) {
+    const bytes = Array.from({ length: 2 * COLOUR_STEPS + 1 }, (_, step) => [...colourOf(step / COLOUR_STEPS - 1, dark), 255]);
+    palettes.set(dark, new Uint32Array(Uint8Array.from(bytes.flat()).buffer));
+  }
+  return palettes.get(dark);
+}
+
 /** Paint a map anew on its canvas, whose size stays. */
 export function paint(canvas, values, scale) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
-  const dark = isDark();
+  const pixels = new Uint32Array(image.data.buffer);
+  const palette = paletteOf(isDark());
   for (let number = 0; number < values.length; number++) {
-    const [red, green, blue] = colourOf(values[number] / scale.end, dark);
-    image.data.set([red, green, blue, 255], 4 * number);
+    const step = Math.round((values[number] / scale.end) * COLOUR_STEPS) || 0; // 0 also for what is not a number
+    pixels[number] = palette[COLOUR_STEPS + Math.max(-COLOUR_STEPS, Math.min(step, COLOUR_STEPS))];
   }
   context.putImageData(image, 0, 0);
 }
