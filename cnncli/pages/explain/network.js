@@ -93,9 +93,10 @@ export class Network {
     return this.parts.filter((other) => other.inputs.includes(part.number));
   }
 
-  /** Return height and width of a part's maps; of a vector 1 and 1. */
+  /** Return height and width of a part's maps; of a vector 1 and 1, and of any other shape all in one row. */
   size(part) {
-    return part.shape.length === 3 ? part.shape.slice(1) : [1, 1];
+    const sides = part.shape.slice(1);
+    return sides.length === 2 ? sides : [1, sides.reduce((product, side) => product * side, 1)];
   }
 
   /** Return the units shown, ascending. */

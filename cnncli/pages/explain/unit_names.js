@@ -1,5 +1,5 @@
 /** Return what a unit is called: a class where the part answers, else a map or a neuron with its number. */
 export function unitName(network, part, unit) {
   if (part.number >= network.logits.number) return network.classes[unit];
-  return part.shape.length === 3 ? `map ${unit}` : `neuron ${unit}`;
+  return part.shape.length === 1 ? `neuron ${unit}` : `map ${unit}`;
 }
