@@ -13,11 +13,12 @@ from cnncli.checkpoint import Checkpoint
 from cnncli.config.loading import Document
 from cnncli.config.schema import Config
 from cnncli.config.validation import validate
+from cnncli.datasets import Pictures
 from cnncli.errors import CheckpointError, ConfigError, DataError
 from cnncli.experiment import Experiment
 from cnncli.pipeline import Batch
 from cnncli.pipeline.loader import Loader
-from cnncli.pipeline.preprocess import Preprocess
+from cnncli.pipeline.preprocess import Preprocess, centred
 from cnncli.registry import DATASETS, MODELS
 from cnncli.runtime import choose_runtime, cores_a_rank
 from cnncli.splits import Splits
@@ -93,9 +94,7 @@ def score(
         if experiment.config.loss.name != "cross_entropy":
             raise ConfigError(f"ten crops average probabilities, which {experiment.config.loss.name} has none of")
         model = TenCrop(model, experiment.preprocess.size)
-    if list(experiment.splits.classes) != checkpoint.classes:
-        loader.labels = _matched(list(experiment.splits.classes), checkpoint.classes)[loader.labels]
-        experiment.note("the data have the classes in another order than the network; they are matched by name")
+    loader.labels = _renumbered(experiment, checkpoint, loader.labels)
     with experiment.runtime.guard(loader.recipe.batch_size):
         batches = watched(loader, watch, "evaluation", ten_crop)
         return evaluate(model, experiment.build_criterion(), batches, experiment.runtime, keep)
@@ -118,6 +117,33 @@ def predict(
     order = rows.argsort()
     rows = rows[order]
     return metrics, Predictions(rows, loader.labels[rows], logits[order].softmax(1))
+
+
+def pick_test_images(experiment: Experiment, checkpoint: Checkpoint, rows: list[int]) -> tuple[Tensor, list[int]]:
+    """Return images of the test split by their numbers as the network sees them, float32 [N, C, S, S], and labels.
+
+    Raises ``DataError`` where there is no such split or image, or a picture cannot be read.
+    """
+    images, preprocess = experiment.splits.load("test"), experiment.preprocess
+    if images is None:
+        raise DataError("there is no test split: the run was trained without one")
+    if beyond := [row for row in rows if row >= len(images)]:
+        raise DataError(f"there is no image {beyond[0]} in the test split: it has {len(images):,}, counted from 0")
+    taken = images.take(torch.tensor(rows))
+    if isinstance(taken, Pictures):
+        pixels = torch.stack([preprocess.pixels(taken.path(row)) for row in range(len(taken))])
+    else:
+        pixels = centred(preprocess.fit(taken.images), preprocess.size)
+    return preprocess.normalise(pixels), _renumbered(experiment, checkpoint, taken.labels).tolist()
+
+
+def _renumbered(experiment: Experiment, checkpoint: Checkpoint, labels: Tensor) -> Tensor:
+    """Return labels as the network numbers its classes."""
+    classes = list(experiment.splits.classes)
+    if classes == checkpoint.classes:
+        return labels
+    experiment.note("the data have the classes in another order than the network; they are matched by name")
+    return _matched(classes, checkpoint.classes)[labels]
 
 
 def _config_for(checkpoint: Checkpoint, data: Path | None) -> dict[str, Any]:

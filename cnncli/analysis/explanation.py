@@ -7,7 +7,7 @@ page computes it. Of a large network some units are shown, and what the others a
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from cnncli.analysis.operations import OTHER, STORED, Operation, apply, operatio
 from cnncli.analysis.summary import size_formula
 from cnncli.analysis.trace import Node, trace
 from cnncli.analysis.units import Units, choose_units
+from cnncli.text import one_line
 
 SMALL = 1_000_000  # bytes of weights up to which a page holds all of a network, and computes it anew when edited
 FEW_UNITS = 12  # shown of each layer of a larger one
@@ -66,8 +67,12 @@ class Explanation:
     parts: list[Part]
     views: list[View]
     is_editable: bool  # whether the page can compute all of it anew
-    num_weights: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)  # how many units of each node are not shown
+    num_weights: int
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many units of each part are not shown, of those that are shown in part."""
+        return {part.id: part.shape[0] - len(part.units) for part in self.parts if part.units is not None}
 
 
 def explain(
@@ -78,20 +83,20 @@ def explain(
     units: int | None = None,
     cam: bool = False,
 ) -> Explanation:
-    """Follow images [B, C, H, W] through ``model``; at most ``units`` of each layer are shown.
+    """Follow images [B, C, H, W] through ``model``, ready to evaluate; at most ``units`` of each layer are shown.
 
     By default all are shown of a network whose weights take at most 1 MB, and 12 of larger ones. Raises ``ValueError``
-    where the network gives no logits, or not all images take the same way.
+    where the network gives no logits or no numbers, or where not all images take the same way.
     """
     traces = [trace(model, image[None]) for image in images]
-    _check_alike(traces)
+    _check(traces, names)
     nodes = traces[0]
-    sizes = [[nodes[source].output for source in node.inputs] for node in nodes]
-    operations = [operation_of(node, inputs) for node, inputs in zip(nodes, sizes, strict=True)]
     num_weights = sum(parameter.numel() for parameter in model.parameters())
     is_small = num_weights * 4 <= SMALL
-    limit = units if units is not None else None if is_small else FEW_UNITS
-    shown = choose_units(traces, operations, limit)
+    if units is None and not is_small:
+        units = FEW_UNITS
+    operations = [operation_of(node, [nodes[source].output for source in node.inputs]) for node in nodes]
+    shown = choose_units(traces, operations, units)
     operations = [
         operation if operation.kind in STORED or _follows(operation, number, traces, shown) else OTHER
         for number, operation in enumerate(operations)
@@ -101,9 +106,8 @@ def explain(
         _view(nodes, operations, shown, name, label, _grad_cam(nodes) if cam else None)
         for nodes, name, label in zip(traces, names, labels, strict=True)
     ]
-    left_out = {part.id: part.shape[0] - len(part.units) for part in parts if part.units is not None}
-    is_editable = is_small and not left_out and OTHER not in operations
-    return Explanation(parts, views, is_editable, num_weights, left_out)
+    is_editable = is_small and all(part.units is None for part in parts) and OTHER not in operations
+    return Explanation(parts, views, is_editable, num_weights)
 
 
 def results(explanation: Explanation, view: View) -> list[Tensor]:
@@ -118,7 +122,13 @@ def results(explanation: Explanation, view: View) -> list[Tensor]:
     return values
 
 
-def _check_alike(traces: Sequence[Sequence[Node]]) -> None:
+def _check(traces: Sequence[Sequence[Node]], names: Sequence[str]) -> None:
+    """Raise ``ValueError`` for an answer that is no number, and for images that take different ways."""
+    for nodes, name in zip(traces, names, strict=True):
+        if not nodes[-1].output.softmax(0).isfinite().all():
+            first = next(node for node in nodes if not node.output.isfinite().all())
+            where = one_line(f"{first.name} ({first.operation})".strip())
+            raise ValueError(f"the answer for {one_line(name)} is not a number, and {where} is where that begins")
     ways = {tuple((node.name, node.operation, node.inputs, node.output.shape) for node in nodes) for nodes in traces}
     if len(ways) > 1:
         raise ValueError("images take different ways through this network: explain them one by one")
@@ -164,7 +174,7 @@ def _parts(nodes: Sequence[Node], operations: Sequence[Operation], shown: list[U
                 node.inputs,
                 list(node.output.shape),
                 units,
-                _formula(node, nodes),
+                _formula(operation, node, nodes),
             )
         )
     logits = len(parts) - 1
@@ -176,13 +186,13 @@ def _parts(nodes: Sequence[Node], operations: Sequence[Operation], shown: list[U
 def _id(operation: Operation, layer: str, counts: Counter[str]) -> str:
     kind = operation.kind
     named = {"other": layer.lower(), "identity": layer.lower(), "activation": operation.options.get("function", "")}
-    stem = re.sub("[^a-z_]", "", named.get(kind, STEMS.get(kind, kind))) or "layer"
+    stem = re.sub(r"[0-9]d?|[^a-z_]", "", named.get(kind, STEMS.get(kind, kind))) or "layer"  # conv of Conv2d
     counts[stem] += 1
     return stem if stem in UNNUMBERED and counts[stem] == 1 else f"{stem}{counts[stem]}"
 
 
-def _formula(node: Node, nodes: Sequence[Node]) -> str:
-    if node.layer is None:
+def _formula(operation: Operation, node: Node, nodes: Sequence[Node]) -> str:
+    if node.layer is None or operation is OTHER:
         return ""
     return size_formula(node.layer, list(nodes[node.inputs[0]].output.shape), list(node.output.shape))
 
@@ -256,10 +266,11 @@ def _view(
 
 
 def _spread(values: Tensor) -> list[tuple[int, float]]:
-    """Return numbers of a result with their places, from its first to its last."""
+    """Return numbers of a result with their places, from its first to its last; finite ones, as JSON has no others."""
     flat = values.flatten()
-    places = torch.linspace(0, len(flat) - 1, min(len(flat), NUM_CHECKS)).long().tolist()
-    return [(place, flat[place].item()) for place in places]
+    finite = flat.isfinite().nonzero().squeeze(1)
+    places = finite[torch.linspace(0, len(finite) - 1, min(len(finite), NUM_CHECKS)).long()]
+    return list(zip(places.tolist(), flat[places].tolist(), strict=True))
 
 
 def _thumbnails(values: Tensor) -> Tensor:
@@ -275,11 +286,10 @@ def _grad_cam(nodes: Sequence[Node]) -> Tensor | None:
     The maps of the last convolution, after what follows it at the same size, weighted by the mean of their gradients;
     what speaks against the answer is cut off. Source: Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
-    convolved = [node for node in nodes if isinstance(node.layer, nn.Module) and hasattr(node.layer, "in_channels")]
-    if not (maps := [node for node in convolved if node.output.dim() == 3]):
+    maps = [node for node in nodes if node.output.dim() == 3 and node.output[0].numel() > 1]
+    if not (sizes := [node.output.shape[1:] for node in maps if hasattr(node.layer, "in_channels")]):
         return None
-    size = maps[-1].output.shape[1:]
-    last = [node for node in nodes if node.output.dim() == 3 and node.output.shape[1:] == size][-1]
+    last = [node for node in maps if node.output.shape[1:] == sizes[-1]][-1]
     weights = last.gradient.mean((1, 2), keepdim=True)
     cam = (weights * last.output).sum(0).relu()
     return cam / cam.max().clamp(min=torch.finfo(cam.dtype).tiny)

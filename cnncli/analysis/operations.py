@@ -4,6 +4,7 @@ An :class:`Operation` holds all that its result follows from; :func:`apply` is i
 the page.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from cnncli.analysis.kernels import kernels_of
 from cnncli.analysis.trace import Node
+from cnncli.models import window
 from cnncli.models.lenet5_1998 import RBF, ScaledTanh, Subsampling, TableConv2d
 
 ACTIVATIONS: dict[type[nn.Module], str] = {
@@ -46,21 +48,20 @@ class Operation:
 
 
 def operation_of(node: Node, inputs: Sequence[Tensor]) -> Operation:
-    """Return what a node does to its inputs, each without the batch."""
+    """Return what a node does to its inputs, [C, H, W] or [N] each."""
     if node.layer is None:
         return _function(node, inputs)
-    layer, shapes = node.layer, [value.dim() for value in (*inputs, node.output)]
+    layer, dims = node.layer, [value.dim() for value in (*inputs, node.output)]
     if type(layer).__name__ in IDENTITIES:
         return Operation("identity", {"dropped": getattr(layer, "p", None)})
     if (name := ACTIVATIONS.get(type(layer))) is not None:
-        return Operation("activation", {"function": name, **_slopes(layer)})
-    if shapes == [3, 3] and (describe := MAPS.get(type(layer))) is not None:
-        return describe(layer)
-    if shapes == [1, 1] and (describe := VECTORS.get(type(layer))) is not None:
-        return describe(layer)
-    if isinstance(layer, nn.Flatten) and shapes[-1] == 1:
+        return Operation("activation", {"function": name, **_shape_of_curve(layer)})
+    if isinstance(layer, nn.Flatten) and dims[-1] == 1:
         return Operation("flatten")
-    return OTHER
+    describe = (MAPS if dims == [3, 3] else VECTORS if dims == [1, 1] else {}).get(type(layer))
+    if describe is None or getattr(layer, "in_channels", len(inputs[0])) != len(inputs[0]):  # of windows, one by one
+        return OTHER
+    return describe(layer)
 
 
 def apply(operation: Operation, inputs: Sequence[Tensor], others: Tensor | None = None) -> Tensor:
@@ -85,44 +86,35 @@ OTHER = Operation("other")
 def _function(node: Node, inputs: Sequence[Tensor]) -> Operation:
     if node.operation == "Input":
         return Operation("input")
-    if len(inputs) < 2 or any(value.dim() not in (1, 3) for value in (*inputs, node.output)):
-        return OTHER
-    if node.operation == "cat" and node.output.shape[0] == sum(len(value) for value in inputs):
+    if node.operation in ("cat", "concat", "concatenate") and len(node.output) == sum(map(len, inputs)):
         return Operation("concatenate")
     if node.operation in ("add", "mul") and len(inputs) == 2:
         return Operation("add" if node.operation == "add" else "multiply")
     return OTHER
 
 
-def _slopes(layer: nn.Module) -> dict[str, Any]:
+def _shape_of_curve(layer: nn.Module) -> dict[str, Any]:
     """Return the options of an activation that has some."""
-    return {
-        name: value
-        for name, value in (("slope", getattr(layer, "negative_slope", None)), ("alpha", getattr(layer, "alpha", None)))
-        if value is not None
-    } | ({"approximate": layer.approximate} if isinstance(layer, nn.GELU) else {})
+    names = {"negative_slope": "slope", "alpha": "alpha", "approximate": "approximate"}
+    return {name: getattr(layer, theirs) for theirs, name in names.items() if hasattr(layer, theirs)}
 
 
-def _pair(value: Any) -> list[int]:
-    return list(map(int, value)) if isinstance(value, tuple | list) else [int(value)] * 2
-
-
-def _geometry(layer: Any) -> dict[str, list[int]]:
-    """Return how a window slides: kernel, stride, padding and dilation, each along the height and the width."""
-    return {
-        "kernel": _pair(layer.kernel_size),
-        "stride": _pair(layer.stride),
-        "padding": _pair(getattr(layer, "padding", 0)),
-        "dilation": _pair(getattr(layer, "dilation", 1)),
-    }
+def _geometry(layer: Any) -> dict[str, Any] | None:
+    """Return how a window slides, each along the height and the width; ``None`` where its padding is uneven."""
+    rows, columns = window(layer, 0), window(layer, 1)
+    if rows is None or columns is None:
+        return None
+    names = ("kernel", "stride", "padding", "dilation")
+    return {name: [row, column] for name, row, column in zip(names, rows, columns, strict=True)}
 
 
 def _convolution(layer: Any) -> Operation:
-    if getattr(layer, "padding_mode", "zeros") != "zeros" or isinstance(getattr(layer, "padding", 0), str):
+    geometry = _geometry(layer)
+    if geometry is None or getattr(layer, "padding_mode", "zeros") != "zeros":
         return OTHER
     sources, kernels = kernels_of(layer)
     bias = layer.bias if layer.bias is not None else torch.zeros(len(sources))
-    return Operation("convolution", {**_geometry(layer), "sources": sources}, _plain(weight=kernels, bias=bias))
+    return Operation("convolution", {**geometry, "sources": sources}, _plain(weight=kernels, bias=bias))
 
 
 def _dense(layer: Any) -> Operation:
@@ -140,20 +132,20 @@ def _norm(layer: Any) -> Operation:
 
 
 def _max_pool(layer: Any) -> Operation:
-    return Operation("pool", {"reduce": "max", **_geometry(layer), "ceil": bool(layer.ceil_mode)})
+    return Operation("pool", {"reduce": "max", **(_geometry(layer) or {}), "ceil": bool(layer.ceil_mode)})
 
 
 def _average_pool(layer: Any) -> Operation:
     counts = {"count_include_pad": bool(layer.count_include_pad), "divisor": layer.divisor_override}
-    return Operation("pool", {"reduce": "average", **_geometry(layer), "ceil": bool(layer.ceil_mode), **counts})
+    return Operation("pool", {"reduce": "average", **(_geometry(layer) or {}), "ceil": bool(layer.ceil_mode), **counts})
 
 
 def _adaptive(reduce: str) -> Callable[[Any], Operation]:
-    return lambda layer: Operation("adaptive", {"reduce": reduce, "size": _pair_or_none(layer.output_size)})
+    def describe(layer: Any) -> Operation:
+        size = layer.output_size  # a side that is None stays as it is
+        return Operation("adaptive", {"reduce": reduce, "size": list(size) if isinstance(size, tuple) else [size] * 2})
 
-
-def _pair_or_none(value: Any) -> list[int | None]:
-    return list(value) if isinstance(value, tuple | list) else [value, value]
+    return describe
 
 
 def _local_response(layer: Any) -> Operation:
@@ -161,7 +153,9 @@ def _local_response(layer: Any) -> Operation:
 
 
 def _pad(layer: Any) -> Operation:
-    return Operation("pad", {"padding": list(map(int, layer.padding)), "value": float(getattr(layer, "value", 0))})
+    if not math.isfinite(layer.value):  # which a page's options cannot be
+        return OTHER
+    return Operation("pad", {"padding": list(layer.padding), "value": float(layer.value)})
 
 
 def _plain(**tensors: Tensor) -> dict[str, Tensor]:
@@ -234,7 +228,8 @@ def _apply_local_response(operation: Operation, maps: Tensor, others: Tensor | N
     """Divide by a power of the sum of squares; ``others`` are those of the neighbours where ``maps`` lack some."""
     options = operation.options
     squares = maps.square() + (squares_of_neighbours(maps, options["size"]) if others is None else others)
-    return maps / (options["k"] + options["alpha"] / options["size"] * squares) ** options["beta"]
+    power: Tensor = (options["k"] + options["alpha"] / options["size"] * squares) ** options["beta"]
+    return maps / power
 
 
 def _apply_subsample(operation: Operation, maps: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from cnncli.analysis.trace import tensors
 from cnncli.models import window
 
 MULTIPLIED = ("weight", "layer_scale")  # ends of the names of parameters that are multiplied with; the others are added
@@ -135,11 +136,11 @@ class Sight(TorchFunctionMode):
 
     def _of(self, value: Any) -> Reach:
         known: Any = self._known  # which states no types
-        reaches = [known.get(tensor, (1, 1)) for tensor in _tensors(value)]
+        reaches = [known.get(tensor, (1, 1)) for tensor in tensors(value)]
         return None if None in reaches else max(reaches, default=(1, 1))
 
     def _note(self, value: Any, reach: Reach) -> None:
-        for tensor in _tensors(value):
+        for tensor in tensors(value):
             self._known[tensor] = reach
 
 
@@ -150,14 +151,6 @@ def _sees_all(layer: nn.Module, source: Tensor, target: Tensor) -> bool:
     return isinstance(layer, nn.MultiheadAttention) or len(target.shape) == 2
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-
-
 @contextmanager
 def _watched(model: nn.Module, sight: Sight) -> Iterator[list[Step]]:
     """Fill the list that is yielded with the layers that an image passes inside the context."""
@@ -165,8 +158,8 @@ def _watched(model: nn.Module, sight: Sight) -> Iterator[list[Step]]:
 
     def hook_for(name: str) -> Any:
         def note(layer: nn.Module, inputs: Any, output: Any) -> None:
-            target = next(_tensors(output))  # attention returns its weights as well
-            source = next(_tensors(inputs), target)
+            target = next(tensors(output))  # attention returns its weights as well
+            source = next(tensors(inputs), target)
             passed.append((name, layer, source, target, sight.through(layer, source, target)))
 
         return note
@@ -229,18 +222,21 @@ def _places(layer: nn.Module, target: list[int], is_attention: bool) -> int:
 
 
 def size_formula(layer: nn.Module, source: list[int], target: list[int]) -> str:
-    """Write how the side of the output follows, with its numbers filled in."""
+    """Write how the side of the output follows, with its numbers filled in; both sides where they differ."""
     if isinstance(layer, nn.Flatten):
         return f"{'·'.join(map(str, source))} = {target[0]}"
     if isinstance(layer, nn.ZeroPad2d | nn.ConstantPad2d):
         before, after = layer.padding[0], layer.padding[1]
         return f"{source[-1]} + {before} + {after} = {target[-1]}"
-    if (geometry := window(layer)) is None:
-        return f"{source[-1]} → {target[-1]}" if isinstance(layer, nn.Linear) or source != target else ""
-    kernel, stride, padding, dilation = geometry
-    covered = f"{dilation}·({kernel} − 1) − 1" if dilation > 1 else str(kernel)
-    left, right = "⌈⌉" if getattr(layer, "ceil_mode", False) else "⌊⌋"
-    return f"{left}({source[-1]} − {covered} + 2·{padding}) / {stride}{right} + 1 = {target[-1]}"
+    sides = []
+    for axis in (0, 1) if len(target) > 2 else (1,):
+        if (geometry := window(layer, axis)) is None:
+            return f"{source[-1]} → {target[-1]}" if isinstance(layer, nn.Linear) or source != target else ""
+        kernel, stride, padding, dilation = geometry
+        covered = f"{dilation}·({kernel} − 1) − 1" if dilation > 1 else str(kernel)
+        left, right = "⌈⌉" if getattr(layer, "ceil_mode", False) else "⌊⌋"
+        sides.append(f"{left}({source[axis - 2]} − {covered} + 2·{padding}) / {stride}{right} + 1 = {target[axis - 2]}")
+    return ", ".join(dict.fromkeys(sides))
 
 
 def _numel(shape: Any) -> int:

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# Functions that do as a layer does, which is made of their arguments.
+# Functions that compute as a layer does that is made of their other arguments.
 LAYERS: dict[Any, Callable[..., nn.Module]] = {
-    F.relu: lambda *_, **__: nn.ReLU(),
-    torch.relu: lambda *_, **__: nn.ReLU(),
-    Tensor.relu: lambda *_, **__: nn.ReLU(),
+    F.relu: nn.ReLU,
+    torch.relu: nn.ReLU,
+    Tensor.relu: nn.ReLU,
     torch.tanh: nn.Tanh,
     Tensor.tanh: nn.Tanh,
     torch.sigmoid: nn.Sigmoid,
@@ -28,46 +28,46 @@ LAYERS: dict[Any, Callable[..., nn.Module]] = {
     F.max_pool2d: nn.MaxPool2d,
     F.avg_pool2d: nn.AvgPool2d,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-    F.dropout: lambda *_, **__: nn.Dropout(),
+    F.dropout: nn.Dropout,
     torch.flatten: nn.Flatten,
     Tensor.flatten: nn.Flatten,
 }
 RESHAPING = (Tensor.view, Tensor.reshape, torch.reshape)
-NAMES = {"__add__": "add", "add_": "add", "iadd": "add", "__mul__": "mul", "mul_": "mul", "concat": "cat"}
 
 
 @dataclass(eq=False)
 class Node:
-    """An operation; shapes are without the batch."""
+    """An operation; what it made is without the batch, whose one image it is of."""
 
     name: str  # the module's, such as features.0; of a function the one that it is called in
     operation: str  # the class of a layer, or a function's name
     layer: nn.Module | None
     inputs: tuple[int, ...]  # the nodes that it was given, by number
-    output: Tensor  # [C, H, W], [N], or any other shape
+    output: Tensor  # [C, H, W] or [N]
     gradient: Tensor = field(init=False)  # of the answer with respect to the output, of its shape
 
     def __post_init__(self) -> None:
         self.gradient = torch.zeros_like(self.output)
 
 
-def trace(model: nn.Module, images: Tensor, target: int | None = None) -> list[Node]:
-    """Follow one image [1, C, H, W] through ``model``; the first node is the image, the last one the logits.
+def trace(model: nn.Module, image: Tensor) -> list[Node]:
+    """Follow an image [1, C, H, W] through ``model``, which is ready to evaluate; its weights get no gradients.
 
-    The answer is the logit of class ``target``, by default the largest. Raises ``ValueError`` where the network does
-    not end in one number a class.
+    The first node is the image, the last one the logits; the answer is the largest of them. Raises ``ValueError``
+    where the network does not end in one number a class.
     """
     tracer = _Tracer()
+    leaf = image.detach().requires_grad_()
     with torch.enable_grad(), tracer.watching(model):
-        image = images.detach().requires_grad_().clone()  # a clone, which layers may write upon, unlike a leaf
-        tracer.note(Node("", "Input", None, (), images[0].detach().clone()), image)
+        given = leaf.clone()  # which layers may write upon, unlike a leaf
+        tracer.note(Node("", "Input", None, (), _of_one(given)), given)
         with tracer:
-            logits = model(image)
+            logits = model(given)
     last = tracer.node_of(logits)
     if last is None or logits.dim() != 2:
         raise ValueError("the network does not end in one number a class")
-    answer = logits[0, logits[0].argmax() if target is None else target]
-    answer.backward()
+    if logits.requires_grad:
+        logits.max().backward(inputs=[leaf])
     return _leading_to(tracer.nodes, last)
 
 
@@ -92,6 +92,7 @@ class _Tracer(TorchFunctionMode):
         self.nodes: list[Node] = []
         self._made_by: Any = WeakTensorKeyDictionary()  # which states no types
         self._layers_around = 0
+        self._given: tuple[int, ...] = ()  # the nodes that the outermost of them was given
         self._modules_around: list[str] = []
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -102,20 +103,18 @@ class _Tracer(TorchFunctionMode):
         result = function(*args, **given)
         made = next(tensors(result), None)
         if made is not None and sources:
-            name, around = getattr(function, "__name__", "function"), self._modules_around[-1:]
             layer = _as_layer(function, args, given, made)
-            operation = type(layer).__name__ if layer else NAMES.get(name, name.strip("_"))
-            self.note(Node(around[0] if around else "", operation, layer, sources, _kept(made)), result)
+            operation = type(layer).__name__ if layer else getattr(function, "__name__", "function").strip("_")
+            self.note(Node(self._modules_around[-1], operation, layer, sources, _of_one(made)), result)
         return result
 
     def note(self, node: Node, result: Any) -> None:
         """Remember which node made the tensors of a result, and have the first one's gradient kept."""
-        first = True
-        for tensor in tensors(result):
+        made = list(tensors(result))
+        for tensor in made:
             self._made_by[tensor] = len(self.nodes)
-            if first and tensor.requires_grad:
-                tensor.register_hook(partial(_keep_gradient, node))  # type: ignore[no-untyped-call]
-            first = False
+        if made[0].requires_grad:
+            made[0].register_hook(partial(_keep_gradient, node))  # type: ignore[no-untyped-call]
         self.nodes.append(node)
 
     def node_of(self, tensor: Any) -> int | None:
@@ -128,9 +127,9 @@ class _Tracer(TorchFunctionMode):
         """Record the layers of a model inside the context."""
         handles = []
         for name, module in model.named_modules():
-            if name and is_layer(module):
+            if name and _is_layer(module):
                 handles += [
-                    module.register_forward_pre_hook(self._enter_layer),
+                    module.register_forward_pre_hook(self._enter_layer, with_kwargs=True),
                     module.register_forward_hook(partial(self._leave_layer, name)),
                 ]
             else:
@@ -144,15 +143,15 @@ class _Tracer(TorchFunctionMode):
             for handle in handles:
                 handle.remove()
 
-    def _enter_layer(self, module: nn.Module, inputs: Any) -> None:
+    def _enter_layer(self, layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         if not self._layers_around:
-            self._given = self._sources(inputs)
+            self._given = self._sources((args, list(kwargs.values())))  # before the layer may write upon them
         self._layers_around += 1
 
     def _leave_layer(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
         if self._layers_around == 1 and self._given:
-            made = _kept(next(tensors(output)))
-            self.note(Node(name, type(layer).__name__, layer, self._given, made), output)
+            made = next(tensors(output))
+            self.note(Node(name, type(layer).__name__, layer, self._given, _of_one(made)), output)
         self._layers_around -= 1  # last, or what is done here would be recorded
 
     def _enter_module(self, name: str, *_: Any) -> None:
@@ -166,19 +165,27 @@ class _Tracer(TorchFunctionMode):
         return tuple(dict.fromkeys(number for number in numbers if number is not None))
 
 
-def is_layer(module: nn.Module) -> bool:
+def _is_layer(module: nn.Module) -> bool:
     """Whether a module is shown as one operation: it holds no other, or is PyTorch's own, such as attention."""
-    container = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-    return not list(module.children()) or (type(module).__module__.startswith("torch.nn.") and not container)
+    is_own = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
+    return is_own or not list(module.children())
 
 
-def _kept(made: Tensor) -> Tensor:
-    """Return what a batch of one holds, as it is now: a later layer may write upon it."""
-    return made.detach()[0].float().clone()
+def _of_one(made: Tensor) -> Tensor:
+    """Return what a batch of one holds as [C, H, W] or [N], as it is now: a later layer may write upon it.
+
+    Tokens [T, N] become maps of one row; of what has more dimensions, such as windows, the last two are a map.
+    """
+    one = made[0] if made.dim() > 1 and len(made) == 1 else made
+    if one.dim() < 2:
+        one = one.reshape(-1)
+    else:
+        one = one[:, None] if one.dim() == 2 else one.flatten(0, -3)
+    return one.detach().float().clone()
 
 
 def _keep_gradient(node: Node, gradient: Tensor) -> None:
-    node.gradient.copy_(gradient[0])
+    node.gradient = _of_one(gradient).nan_to_num(0, 0, 0)  # of what is not finite nothing can be told
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -194,9 +201,7 @@ def _as_layer(function: Any, args: Any, kwargs: dict[str, Any], made: Tensor) ->
     """Return the layer that a function stands for, ``None`` where there is none."""
     if function in RESHAPING and made.dim() == 2 and len(made) == 1:
         return nn.Flatten()
-    build = LAYERS.get(function)
-    options = {key: value for key, value in kwargs.items() if not isinstance(value, Tensor)}
-    try:
-        return build(*args[1:], **options) if build else None
-    except TypeError:  # an argument that the layer does not have
+    if function not in LAYERS:
         return None
+    options = {key: value for key, value in kwargs.items() if key != "training" and not isinstance(value, Tensor)}
+    return LAYERS[function](*args[1:], **options)

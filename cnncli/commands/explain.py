@@ -1,18 +1,24 @@
 """``cnn explain``."""
 
 import sys
-from operator import itemgetter
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.errors import ConfigError, DataError, did_you_mean
+from cnncli.errors import CheckpointError, ConfigError, DataError, did_you_mean
 from cnncli.options import CheckpointPath, Json
 from cnncli.text import counted, one_line
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnncli.analysis.explanation import Explanation
+    from cnncli.checkpoint import Checkpoint
+
+HEAVY = 25_000_000  # bytes from which on a page takes long to open
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,11 +29,15 @@ def add_to(app: typer.Typer) -> None:
 def explain(
     checkpoint: CheckpointPath,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE…", help="Pictures; for several, the page has a chooser.")
-    ],
+        list[Path] | None, typer.Argument(metavar="[IMAGE…]", help="Pictures; for several, the page has a chooser.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The page, one file that needs nothing else.")
     ] = Path("explain.html"),
+    test: Annotated[
+        list[int] | None,
+        typer.Option("--test", metavar="ROW", min=0, help="An image of the test split, from 0 on; repeatable."),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="CLASS", help="The true class; repeatable, one for each picture or for all."),
@@ -43,26 +53,31 @@ def explain(
 
     Example: cnn explain runs/tinyvgg/checkpoints/best.pt espresso.jpeg --label espresso -o espresso.html
     """
-    import torch
-
-    from cnncli import files
     from cnncli.analysis.explanation import explain as follow
     from cnncli.checkpoint import load
     from cnncli.pages.explain import write_page
-    from cnncli.pipeline.preprocess import Preprocess
 
-    files.check_target(output, checkpoint)
+    pictures, rows = images or [], test or []
+    _check_target(output, [checkpoint, *pictures])
     limit = _limit(units)
     loaded = load(checkpoint)
-    labels = _labels(label or [], len(images), loaded.classes)
-    model, preprocess = loaded.build(), Preprocess.from_dict(loaded.preprocess)
-    inputs = torch.cat([preprocess(image) for image in images])
+    labels = _labels(label or [], len(pictures), loaded.classes)
+    inputs, labels_of_rows = _inputs(loaded, pictures, rows)
+    names = _names([*(picture.name for picture in pictures), *(f"test {row}" for row in rows)])
     try:
-        explanation = follow(model, inputs, [str(image) for image in images], labels, limit, cam)
+        explanation = follow(loaded.build(), inputs, names, [*labels, *labels_of_rows], limit, cam)
     except ValueError as error:
-        raise DataError(f"{checkpoint}: {error}") from None
+        raise CheckpointError(f"{checkpoint}: {error}") from None
     write_page(output, explanation, loaded, checkpoint.name)
-    _say(output, explanation, loaded.classes, json)
+    paths = [*map(str, pictures), *names[len(pictures) :]]
+    _say(_result(output, explanation, paths, loaded.classes), json)
+
+
+def _check_target(output: Path, sources: Sequence[Path]) -> None:
+    from cnncli import files
+
+    for source in sources:
+        files.check_target(output, source)
 
 
 def _limit(units: str | None) -> int | None:
@@ -72,35 +87,88 @@ def _limit(units: str | None) -> int | None:
     if units == "all":
         return sys.maxsize
     if not units.isdecimal() or int(units) < 1:
-        raise ConfigError(f"--units {one_line(units)}: a number from 1 on, or all")
+        raise ConfigError(f"--units {one_line(units)}: say a number from 1 on, or all")
     return int(units)
 
 
-def _labels(labels: list[str], num_images: int, classes: list[str]) -> list[int | None]:
+def _labels(labels: list[str], num_pictures: int, classes: list[str]) -> list[int | None]:
     """Return the number of each picture's class."""
-    if len(labels) not in (0, 1, num_images):
-        raise ConfigError(f"--label is there {counted(len(labels), 'time')} for {counted(num_images, 'picture')}")
+    if labels and (not num_pictures or len(labels) not in (1, num_pictures)):
+        given = f"{counted(len(labels), 'time')} for {counted(num_pictures, 'picture')}"
+        raise ConfigError(
+            f"--label is there {given}: say it once, or for each picture; images of --test have their own"
+        )
     for label in labels:
         if label not in classes:
             raise ConfigError(f"--label {one_line(label)}: no class of this checkpoint{did_you_mean(label, classes)}")
     numbers: list[int | None] = [classes.index(label) for label in labels]
-    return numbers * num_images if len(labels) == 1 else numbers or [None] * num_images
+    return numbers * num_pictures if len(numbers) == 1 else numbers or [None] * num_pictures
 
 
-def _say(output: Path, explanation: "Explanation", classes: list[str], json: bool) -> None:
-    from cnncli.display import print_json, print_text
+def _inputs(checkpoint: "Checkpoint", pictures: list[Path], rows: list[int]) -> "tuple[Tensor, list[int]]":
+    """Return what the network sees of pictures and of rows of the test split, [B, C, H, W], and the rows' labels."""
+    import torch
 
-    answers = []
-    for view in explanation.views:
-        shares = view.outputs[len(explanation.parts) - 2].softmax(0)
+    from cnncli.display import Display
+    from cnncli.pipeline.preprocess import Preprocess
+    from cnncli.scoring import experiment_of, pick_test_images
+
+    if not pictures and not rows:
+        raise ConfigError("no image to explain: name a picture, or say --test 0 for the first image of the test split")
+    preprocess = Preprocess.from_dict(checkpoint.preprocess)
+    inputs = [preprocess(picture) for picture in pictures]
+    labels: list[int] = []
+    if rows:
+        if not checkpoint.config:
+            raise DataError("the checkpoint says of no images that it was tested on: name a picture in place of --test")
+        experiment = experiment_of(checkpoint, device="cpu", note=Display().note)
+        images, labels = pick_test_images(experiment, checkpoint, rows)
+        inputs.append(images)
+    return torch.cat(inputs), labels
+
+
+def _names(names: list[str]) -> list[str]:
+    """Return names that tell images apart: the second of a name is called name (2)."""
+    seen: Counter[str] = Counter()
+    different = []
+    for name in names:
+        seen[name] += 1
+        different.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    return different
+
+
+def _result(output: Path, explanation: "Explanation", paths: list[str], classes: list[str]) -> dict[str, Any]:
+    from cnncli.analysis.explanation import results
+
+    images = []
+    for view, path in zip(explanation.views, paths, strict=True):
+        shares = results(explanation, view)[-1]
         best = int(shares.argmax())
-        answers.append({"path": view.name, "label": classes[best], "probability": shares[best].item()})
+        images.append({"image": path, "prediction": classes[best], "probability": shares[best].item()})
+        if view.label is not None:
+            images[-1]["label"] = classes[view.label]
+    return {
+        "page": str(output),
+        "bytes": output.stat().st_size,
+        "images": images,
+        "left_out": explanation.left_out,
+    }
+
+
+def _say(result: dict[str, Any], json: bool) -> None:
+    from cnncli.display import Display, print_json, print_text
+
+    size = f"{result['page']}: {result['bytes'] / 1e6:.1f} MB"
+    if result["bytes"] > HEAVY:
+        Display().note(f"{size}, which takes a browser long to open; --units shows fewer of each layer")
     if json:
-        left_out = explanation.left_out
-        print_json({"page": str(output), "bytes": output.stat().st_size, "images": answers, "left_out": left_out})
+        print_json(result)
         return
-    lines = [one_line(f"{path}: {label}, {share:.2%}") for path, label, share in map(dict.values, answers)]
-    if explanation.left_out:
-        first, number = max(explanation.left_out.items(), key=itemgetter(1))
-        lines.append(f"left out: {counted(number, 'unit')} of {first}, and others; --units shows more or fewer")
-    print_text("\n".join([*lines, f"{output}: {output.stat().st_size / 1e6:.1f} MB"]))
+    lines = []
+    for image in result["images"]:
+        label = f"; it is {image['label']}" if "label" in image else ""
+        lines.append(one_line(f"{image['image']}: {image['prediction']}, {image['probability']:.2%}{label}"))
+    if left_out := result["left_out"]:
+        number = sum(left_out.values())
+        lines.append(f"left out: {counted(number, 'unit')} of {counted(len(left_out), 'layer')}; --units shows more")
+    print_text("\n".join([*lines, size]))

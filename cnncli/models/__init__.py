@@ -10,21 +10,25 @@ Channels = Annotated[int, Field(ge=1, le=64, description="channels of an image; 
 Side = Annotated[int, Field(ge=1, le=4096, description="pixels a side of a square image; the data set gives it")]
 
 
-def window(layer: nn.Module) -> tuple[int, int, int, int] | None:
-    """Return kernel, stride, padding and dilation of a layer that slides a square window, ``None`` for any other."""
+def window(layer: nn.Module, axis: int = 0) -> tuple[int, int, int, int] | None:
+    """Return kernel, stride, padding and dilation of a layer that slides a window, along axis 0, the height, or 1.
 
-    def along_height(value: Any) -> int:
-        return int(value[0] if isinstance(value, tuple) else value)
+    ``None`` for any other layer, and where more is padded on one side than on the other.
+    """
 
-    if not hasattr(layer, "kernel_size"):
+    def along(value: Any) -> int:
+        sides = value if isinstance(value, tuple | list) else [value]
+        return int(sides[axis - 2] if len(sides) > 1 else sides[0])
+
+    if not hasattr(layer, "kernel_size") or getattr(layer, "transposed", False):
         return None
-    padding, dilation = getattr(layer, "padding", 0), getattr(layer, "dilation", 1)
-    return (
-        along_height(layer.kernel_size),
-        along_height(layer.stride),
-        along_height(padding),
-        along_height(dilation),
-    )
+    kernel, stride, dilation = along(layer.kernel_size), along(layer.stride), along(getattr(layer, "dilation", 1))
+    padding = getattr(layer, "padding", 0)
+    if isinstance(padding, str):
+        padding, rest = divmod(dilation * (kernel - 1) if padding == "same" else 0, 2)
+        if rest:
+            return None
+    return kernel, stride, along(padding), dilation
 
 
 def output_side(layer: nn.Module, side: int) -> int:

@@ -35,9 +35,11 @@ class _Blob:
         return self._keep(values.reshape(-1, 1).view(np.uint8).T.tobytes(), list(tensor.shape))
 
     def add_bytes(self, tensor: "Tensor") -> Reference:
-        """Keep values in 256 steps from the smallest to the largest, ``range``."""
-        low, high = tensor.min().item(), tensor.max().item()
-        shares = (tensor.numpy() - low) / ((high - low) or 1)
+        """Keep values in 256 steps from the smallest to the largest that are finite, ``range``; NaN is the smallest."""
+        values = tensor.numpy().astype(np.float64)
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        shares = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1)
         steps = (shares * 255).round().astype(np.uint8)
         return {**self._keep(steps.tobytes(), list(tensor.shape)), "range": [low, high]}
 

@@ -28,13 +28,13 @@ def read_page(path: Path) -> Explanation:
         scripts = dict(SCRIPT.findall(path.read_text(encoding="utf-8")))
         plain = json.loads(scripts.pop("manifest"))
         if plain["format"] != FORMAT:
-            raise DataError(f"{path}: written by another version of cnn explain; write it again")
+            raise DataError(f"{path}: written by another version of cnncli; write it again with cnn explain")
         blobs = {name: zlib.decompress(base64.b64decode(text)) for name, text in scripts.items()}
-    except (UnicodeDecodeError, KeyError, ValueError, zlib.error):
-        raise DataError(f"{path}: no page of cnn explain") from None
-    parts = [_part(part, blobs) for part in plain["parts"]]
-    views = [_view(view, blobs) for view in plain["views"]]
-    return Explanation(parts, views, plain["is_editable"], plain["num_weights"], plain["left_out"])
+        parts = [_part(part, blobs) for part in plain["parts"]]
+        views = [_view(view, blobs) for view in plain["views"]]
+        return Explanation(parts, views, plain["is_editable"], plain["num_weights"])
+    except (AttributeError, KeyError, TypeError, ValueError, zlib.error):  # UnicodeDecodeError is a ValueError
+        raise DataError(f"{path}: no page of cnn explain, or a damaged one; write it again") from None
 
 
 def _part(plain: dict[str, Any], blobs: dict[str, bytes]) -> Part:
