@@ -13,25 +13,29 @@ export function outputSide(side, geometry, axis, ceil = false) {
 
 /** Return one kernel's sums of products over one map, zeros around it: [outputSide(height), outputSide(width)]. */
 export function correlate(map, height, width, kernel, geometry) {
-  const [kernelHeight, kernelWidth] = geometry.kernel;
-  const [padY, padX] = geometry.padding;
-  const padded = pad(map, height, width, [padX, padX, padY, padY], 0);
-  const paddedWidth = width + 2 * padX;
-  const [strideY, strideX] = geometry.stride;
-  const [stepY, stepX] = geometry.dilation;
-  return filled(outputSide(height, geometry, 0), outputSide(width, geometry, 1), (row, column) => {
-    let sum = 0;
-    for (let i = 0; i < kernelHeight; i++) {
-      const start = (row * strideY + i * stepY) * paddedWidth + column * strideX;
-      for (let j = 0; j < kernelWidth; j++) sum += kernel[i * kernelWidth + j] * padded[start + j * stepX];
+  const [rows, columns] = [height, width].map((side, axis) => outputSide(side, geometry, axis));
+  const sums = new Float64Array(rows * columns);
+  for (let i = 0; i < geometry.kernel[0]; i++) {
+    for (let j = 0; j < geometry.kernel[1]; j++) {
+      addShifted(sums, [rows, columns], map, [height, width], kernel[i * geometry.kernel[1] + j], [i, j], geometry);
     }
-    return sum;
-  });
+  }
+  return new Float32Array(sums);
 }
 
-/** Return the sum of maps of one size, value by value, plus a bias. */
-export function add(maps, bias = 0) {
-  return maps[0].map((_, place) => maps.reduce((sum, map) => sum + map[place], bias));
+/** Add a map, times one weight of a kernel, to the sums, where the window's cell of that weight lies on it. */
+function addShifted(sums, [rows, columns], map, [height, width], weight, cell, { stride, padding, dilation }) {
+  const [top, left] = cell.map((place, axis) => place * dilation[axis] - padding[axis]);
+  const first = Math.max(0, Math.ceil(-left / stride[1]));
+  const end = Math.min(columns, Math.floor((width - 1 - left) / stride[1]) + 1);
+  for (let row = 0; row < rows; row++) {
+    const y = row * stride[0] + top;
+    if (y < 0 || y >= height) continue;
+    let source = y * width + first * stride[1] + left;
+    for (let column = first; column < end; column++, source += stride[1]) {
+      sums[row * columns + column] += weight * map[source];
+    }
+  }
 }
 
 /** Return a map with `value` around it, or cut where a width is negative: [left, right, top, bottom]. */

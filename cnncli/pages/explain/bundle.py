@@ -8,12 +8,13 @@ FOLDER = Path(__file__).parent
 STATEMENT = re.compile(r"^import\b[^;]*;?\n*", re.MULTILINE)
 IMPORT = re.compile(r'import \{\s*([\w$]+(?:,\s+[\w$]+)*),?\s*\} from "\./([\w-]+\.js)";\n*')
 DECLARATION = re.compile(r"^(export )?(?:async )?(?:function\*?|const|let|var|class) ([\w$]+)", re.MULTILINE)
+LEFT_OUT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/\n|//[^\n]*\n|\n)|^[ \t]+", re.MULTILINE | re.DOTALL)
 
 
 def bundle(names: Sequence[str] = ("main.js",), folder: Path = FOLDER) -> str:
     """Return the modules ``names`` of a folder and all that they import, dependencies first, for one inline script.
 
-    Import lines and the word ``export`` are gone. Raises ``AssertionError`` where a module imports what the other does
+    Import lines and the word ``export`` are gone, and so are comments and indentation, a fifth of it all. Raises ``AssertionError`` where a module imports what the other does
     not export, where two declare the same name, and where the source would end the script that it stands in.
     """
     modules: dict[str, _Module] = {}
@@ -21,10 +22,17 @@ def bundle(names: Sequence[str] = ("main.js",), folder: Path = FOLDER) -> str:
         _collect(name, folder, modules, ())
     _check_imports(modules)
     _check_names(modules)
-    joined = "\n".join(module.plain for module in modules.values())
+    joined = "".join(_lean(module.plain) for module in modules.values())
     end = re.search(r"</script|<!--", joined, re.IGNORECASE)
     assert end is None, f"{end.group()} ends the script in a page; write it in two parts"
     return joined
+
+
+def _lean(source: str) -> str:
+    """Return a source without comments that have lines of their own, indentation, and empty lines."""
+    for line in re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL).splitlines():
+        assert line.count("`") % 2 == 0, f"{line}: a string over several lines would lose its indentation"
+    return LEFT_OUT.sub("", source)
 
 
 class _Module:
@@ -77,4 +85,4 @@ def style(folder: Path = FOLDER) -> str:
     """Return the page's style sheets, what concerns all of it first."""
     first = folder / "page.css"
     others = sorted(path for path in folder.glob("*.css") if path != first)
-    return "\n".join(path.read_text(encoding="utf-8") for path in (first, *others))
+    return "".join(_lean(path.read_text(encoding="utf-8")) for path in (first, *others))

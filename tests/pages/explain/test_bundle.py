@@ -17,20 +17,21 @@ def test_dependencies_come_first_and_each_once(tmp_path: Path) -> None:
     write(
         tmp_path,
         main='import { draw } from "./view.js";\nimport { ONE, two } from "./numbers.js";\n\ndraw(ONE, two());\n',
-        view='import { two } from "./numbers.js";\n\nexport async function draw() {\n  two();\n}\n',
+        view='import { two } from "./numbers.js";\n\n/**\n * Draw.\n */\n'
+        "export async function draw() {\n  // why\n  two();\n}\n",
         numbers="export const ONE = 1;\nexport function two() {\n  return 2;\n}\nexport class Three {}\nlet x = 4;\n",
         other="neverSeen();\n",
     )
     assert bundle(folder=tmp_path) == (
-        "const ONE = 1;\nfunction two() {\n  return 2;\n}\nclass Three {}\nlet x = 4;\n\n"
-        "async function draw() {\n  two();\n}\n\n"
+        "const ONE = 1;\nfunction two() {\nreturn 2;\n}\nclass Three {}\nlet x = 4;\n"
+        "async function draw() {\ntwo();\n}\n"
         "draw(ONE, two());\n"
     )
 
 
 def test_several_modules_are_joined_in_the_order_they_are_named(tmp_path: Path) -> None:
     write(tmp_path, a='import { c } from "./c.js";\nconst a = c;\n', b="const b = 2;\n", c="export const c = 3;\n")
-    assert bundle(["b.js", "a.js"], tmp_path) == "const b = 2;\n\nconst c = 3;\n\nconst a = c;\n"
+    assert bundle(["b.js", "a.js"], tmp_path) == "const b = 2;\nconst c = 3;\nconst a = c;\n"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_several_modules_are_joined_in_the_order_they_are_named(tmp_path: Path) 
         ("export const [b, c] = [1, 2];", "", "main.js: export const"),
         ('const b = "<p></SCRIPT>";', "", "</SCRIPT ends the script"),
         ('const b = "<!--";', "", "<!-- ends the script"),
+        ("const b = `\n  c`;", "", "would lose its indentation"),
     ],
 )
 def test_what_is_wrong_is_said(main: str, other: str, message: str, tmp_path: Path) -> None:
