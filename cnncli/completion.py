@@ -1,4 +1,4 @@
-"""What a shell offers at Tab: names of configs, models and runs, and the keys and values of ``--set``.
+"""What a shell offers at Tab: names of configs, models, kernels and runs, and the keys and values of ``--set``.
 
 It has to come at once, so nothing here imports torch, but for the names within a family of models: keys and values are
 those of ``configs/schema.json``.
@@ -44,6 +44,13 @@ def offer_models(incomplete: str) -> list[str]:
 def offer_devices() -> list[str]:
     """Return names of devices, which need not be there: to know would take as long as to import torch."""
     return ["auto", "cpu", "cuda", "mps"]
+
+
+def offer_kernels() -> list[Offer]:
+    """Return the kernels that have a name, and what they do."""
+    from cnncli.analysis.classic_kernels import CLASSIC_KERNELS
+
+    return [(name, kernel.about) for name, kernel in CLASSIC_KERNELS.items()]
 
 
 def offer_runs(incomplete: str) -> list[str]:

@@ -34,6 +34,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
+def short(number: float) -> str:
+    """Return a number in five digits at most, whole ones whole."""
+    number += 0.0  # a zero has no sign
+    return f"{number:.0f}" if number == round(number, 0) and abs(number) < 1e9 else f"{number:.5g}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names one after the other, as they may stand within a line."""
     return ", ".join(map(one_line, names))

@@ -7,7 +7,7 @@ import pytest
 
 from cnncli.display import Display, print_json, print_text
 from cnncli.errors import did_you_mean
-from cnncli.text import one_line, visible, visible_json
+from cnncli.text import one_line, short, visible, visible_json
 
 ALL = " ".join(map(chr, range(0x110000)))
 
@@ -58,3 +58,14 @@ def test_whatever_is_printed_is_visible(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_suggestion_forges_no_line() -> None:
     assert did_you_mean("class_1", ["class_1\n"]) == r"; did you mean class_1\n?"
     assert did_you_mean("x", ["yyy\n\x1b"]) == r"; known are yyy\n\x1b"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        *((0.0, "0"), (-0.0, "0"), (-3.0, "-3"), (260100.0, "260100"), (1e9, "1e+09")),
+        *((1 / 3, "0.33333"), (18.000000000000004, "18"), (float("-inf"), "-inf"), (float("nan"), "nan")),
+    ],
+)
+def test_numbers_are_short(number: float, text: str) -> None:
+    assert short(number) == text

@@ -28,7 +28,7 @@ def complete(cnn: Cnn) -> Complete:
     return asked
 
 
-def test_names_of_commands_configs_models_and_devices(complete: Complete) -> None:
+def test_names_of_commands_configs_models_devices_and_kernels(complete: Complete) -> None:
     assert complete("tr") == ["train"]
     assert complete("train", "-c", "lenet5_") == ["lenet5_1998", "lenet5_valid"]
     assert complete("train", "--config", "=", "") == bundled_names()
@@ -38,6 +38,7 @@ def test_names_of_commands_configs_models_and_devices(complete: Complete) -> Non
     assert complete("summary", "torchvision/resnet5") == ["torchvision/resnet50"]
     assert complete("import", "weights.pt", "--model", "tiny") == ["tinyvgg"]
     assert complete("eval", "best.pt", "--device", "c") == ["cpu", "cuda"]
+    assert complete("conv", "a.png", "--kernel", "s") == ["sobel-x", "sobel-y", "sharpen"]
 
 
 def test_files_and_runs(complete: Complete, tmp_path: Path) -> None:
