@@ -100,7 +100,7 @@ def test_a_shift_moves_the_picture_and_the_maps_with_it(page: "Page", tmp_path: 
 def test_a_kernel_is_changed(page: "Page", tmp_path: Path) -> None:
     made = written("lenet5")
     opened(page, tmp_path, made, "#editor")
-    page.get_by_label("layer").select_option("conv2")
+    page.get_by_label("layer", exact=True).select_option("conv2")
     page.get_by_label("map", exact=True).select_option("3")
     page.get_by_label("from map").select_option("2")
     page.get_by_label("weight 7").fill("0.75")
