@@ -1,4 +1,4 @@
-"""Convolution and pooling of maps by one kernel or window, with all that is worth to be seen of it.
+"""Convolution and pooling of maps by one kernel or window, and the sizes that come of it.
 
 As in networks the kernel is not flipped: it is the cross-correlation of :mod:`cnncli.analysis.cross_correlation`.
 """

@@ -68,8 +68,9 @@ def conv(
 
     As in networks, the kernel is not flipped, and what the channels give is summed.
 
-    In rows of numbers an empty one ends a channel. A picture is grey, from 0 to 255, or red, green and blue: with
-    --rgb, or for a kernel of three channels.
+    In rows of numbers an empty one ends a channel.
+
+    A picture is grey, from 0 to 255; with --rgb, or a kernel of three channels, in colour.
 
     Example: cnn conv digit.png --kernel sobel-x -o edges.png
     """

@@ -19,7 +19,7 @@ MOST_CHANNELS = 8
 MOST_NUMBERS = 12  # rows and columns of a map whose numbers are written into it
 NEGATIVE, POSITIVE = COLOURS[0], COLOURS[1]
 PLACE_INCHES, LEAST_INCHES, MOST_INCHES = 0.55, 1.5, 4.2  # of a number, and of a map
-POINTS_A_LETTER = 100  # of which an inch of a line has room for one
+POINTS_A_LETTER = 100  # of a font, per letter that an inch has to hold
 
 Map = NDArray[np.float64]
 
