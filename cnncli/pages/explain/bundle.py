@@ -1,4 +1,4 @@
-"""The page's JavaScript modules joined to one source: from disk a browser runs no module that imports another."""
+"""The page's modules, and its style sheets, joined to one: from disk a browser runs no module that imports another."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ FOLDER = Path(__file__).parent
 STATEMENT = re.compile(r"^import\b[^;]*;?\n*", re.MULTILINE)
 IMPORT = re.compile(r'import \{\s*([\w$]+(?:,\s+[\w$]+)*),?\s*\} from "\./([\w-]+\.js)";\n*')
 DECLARATION = re.compile(r"^(export )?(?:async )?(?:function\*?|const|let|var|class) ([\w$]+)", re.MULTILINE)
-LEFT_OUT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/\n|//[^\n]*\n|\n)|^[ \t]+", re.MULTILINE | re.DOTALL)
+LEFT_OUT = re.compile(r"^[ \t]*(?:/\*.*?\*/\n|//[^\n]*\n|\n)|^[ \t]+", re.MULTILINE | re.DOTALL)
 
 
 def bundle(names: Sequence[str] = ("main.js",), folder: Path = FOLDER) -> str:
     """Return the modules ``names`` of a folder and all that they import, dependencies first, for one inline script.
 
-    Import lines and the word ``export`` are gone, and so are comments and indentation, a fifth of it all. Raises ``AssertionError`` where a module imports what the other does
-    not export, where two declare the same name, and where the source would end the script that it stands in.
+    Imports and the word ``export`` are gone, and so are comments and indentation, a fifth of it all. Raises
+    ``AssertionError`` where a module imports what the other does not export, where two declare the same name, and
+    where the source would end the script that it stands in.
     """
     modules: dict[str, _Module] = {}
     for name in names:
@@ -26,6 +27,13 @@ def bundle(names: Sequence[str] = ("main.js",), folder: Path = FOLDER) -> str:
     end = re.search(r"</script|<!--", joined, re.IGNORECASE)
     assert end is None, f"{end.group()} ends the script in a page; write it in two parts"
     return joined
+
+
+def style(folder: Path = FOLDER) -> str:
+    """Return the page's style sheets, what concerns all of it first."""
+    first = folder / "page.css"
+    others = sorted(path for path in folder.glob("*.css") if path != first)
+    return "".join(_lean(path.read_text(encoding="utf-8")) for path in (first, *others))
 
 
 def _lean(source: str) -> str:
@@ -79,10 +87,3 @@ def _check_names(modules: dict[str, _Module]) -> None:
         for name in module.declared:
             assert name not in owners, f"{name} is declared twice: in {owners[name]} and in {file}"
             owners[name] = file
-
-
-def style(folder: Path = FOLDER) -> str:
-    """Return the page's style sheets, what concerns all of it first."""
-    first = folder / "page.css"
-    others = sorted(path for path in folder.glob("*.css") if path != first)
-    return "".join(_lean(path.read_text(encoding="utf-8")) for path in (first, *others))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cnncli.pages.explain.bundle import FOLDER, bundle
+from cnncli.pages.explain.bundle import FOLDER, bundle, style
 
 
 def write(folder: Path, **modules: str) -> Path:
@@ -64,3 +64,9 @@ def test_what_is_wrong_is_said(main: str, other: str, message: str, tmp_path: Pa
 
 def test_all_modules_of_the_page_can_be_joined() -> None:
     assert bundle(sorted(path.name for path in FOLDER.glob("*.js")))
+
+
+def test_style_sheets_are_joined_that_of_the_page_first(tmp_path: Path) -> None:
+    (tmp_path / "keys.css").write_text("/* Those of a view. */\nkbd {\n  margin: 0;\n}\n")
+    (tmp_path / "page.css").write_text("body { margin: 1px; }\n")
+    assert style(tmp_path) == "body { margin: 1px; }\nkbd {\nmargin: 0;\n}\n"
