@@ -1,7 +1,7 @@
-"""The page's arithmetic, in the browser that runs it, against PyTorch's functions."""
+"""The page's arithmetic, in the browser that runs it, against PyTorch's functions in double precision."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +14,11 @@ from cnncli.models.lenet5_1998 import RBF, Subsampling
 from cnncli.pages.explain.bundle import bundle
 
 if TYPE_CHECKING:
-    pass
+    from playwright.sync_api import Browser
 
 Run = Callable[..., Any]
 HEIGHT, WIDTH = 9, 7
+ROUNDING = 2**-24  # of a number to float32, relative to it
 
 # kernel, stride, padding, dilation; each along height and width
 GEOMETRIES = [
@@ -35,7 +36,7 @@ POOLS = [geometry for geometry in GEOMETRIES if all(p <= k / 2 for k, p in zip(g
 
 
 @pytest.fixture(scope="module")
-def run(chromium: Any) -> Any:
+def run(chromium: "Browser") -> Iterator[Run]:
     """Return a function that calls one of the page's with plain arguments, lists of numbers as Float32Array."""
     page = chromium.new_page()
     exported = "ACTIVATIONS, adaptiveAverage, adaptiveMax, averagePool, batchNorm, correlate, crossEntropy, dense"
@@ -57,15 +58,17 @@ def _plain(value: Any) -> Any:
 
 
 def draw(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+    """Draw numbers that float32 can hold, as doubles."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).double()
 
 
 def geometry_of(kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]) -> dict[str, list[int]]:
     return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 
-def close(result: list[float], expected: Tensor, tolerance: float = 1e-6) -> None:
-    torch.testing.assert_close(torch.tensor(result, dtype=torch.float32), expected.flatten(), rtol=tolerance, atol=tolerance)
+def assert_rounded_once(result: list[float], expected: Tensor) -> None:
+    numbers = torch.tensor(result, dtype=torch.float64)
+    torch.testing.assert_close(numbers, expected.flatten(), rtol=ROUNDING, atol=1e-12)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
@@ -73,7 +76,7 @@ def test_correlate_is_a_convolution_of_one_channel(geometry: Any, run: Run) -> N
     kernel, stride, padding, dilation = geometry
     map, weight = draw(HEIGHT, WIDTH), draw(*kernel)
     expected = F.conv2d(map[None, None], weight[None, None], None, stride, padding, dilation)
-    close(run("correlate", map, HEIGHT, WIDTH, weight, geometry_of(*geometry)), expected, 2e-6)
+    assert_rounded_once(run("correlate", map, HEIGHT, WIDTH, weight, geometry_of(*geometry)), expected)
 
 
 @pytest.mark.parametrize("geometry", POOLS)
@@ -92,14 +95,15 @@ def test_average_pooling_is_torchs(geometry: Any, ceil: bool, count: bool, divis
     map = draw(HEIGHT, WIDTH)
     expected = F.avg_pool2d(map[None], *geometry[:3], ceil, count, divisor)
     options = {"ceil": ceil, "count_include_pad": count, "divisor": divisor}
-    close(run("averagePool", map, HEIGHT, WIDTH, geometry_of(*geometry), options), expected)
+    assert_rounded_once(run("averagePool", map, HEIGHT, WIDTH, geometry_of(*geometry), options), expected)
 
 
 @pytest.mark.parametrize("size", [[1, 1], [3, 2], [9, 7], [12, 10], [None, 2]])
 def test_adaptive_pooling_is_torchs(size: list[int | None], run: Run) -> None:
     map = draw(HEIGHT, WIDTH)
-    close(run("adaptiveAverage", map, HEIGHT, WIDTH, size), F.adaptive_avg_pool2d(map[None], size))
-    close(run("adaptiveMax", map, HEIGHT, WIDTH, size), F.adaptive_max_pool2d(map[None], size), 0)
+    assert_rounded_once(run("adaptiveAverage", map, HEIGHT, WIDTH, size), F.adaptive_avg_pool2d(map[None], size))
+    expected = F.adaptive_max_pool2d(map[None], size)
+    assert run("adaptiveMax", map, HEIGHT, WIDTH, size) == expected.flatten().tolist()
 
 
 @pytest.mark.parametrize("size", range(8, 14))
@@ -116,7 +120,7 @@ def test_as_many_windows_fit_as_torch_finds(size: int, ceil: bool, run: Run) -> 
 @pytest.mark.parametrize("padding", [[1, 1, 1, 1], [0, 2, 3, 1], [-1, 2, 0, -2]])
 def test_padding_is_torchs(padding: list[int], run: Run) -> None:
     map = draw(HEIGHT, WIDTH)
-    close(run("pad", map, HEIGHT, WIDTH, padding, -0.5), F.pad(map, padding, value=-0.5), 0)
+    assert run("pad", map, HEIGHT, WIDTH, padding, -0.5) == F.pad(map, padding, value=-0.5).flatten().tolist()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_batch_normalisation_is_torchs(run: Run) -> None:
     for channel, place in itertools.product(range(4), range(3)):
         of_channel = {name: number[channel].item() for name, number in numbers.items()} | {"eps": 1e-3}
         result = run("batchNorm", values[0, channel, place].item(), of_channel)
-        assert result == pytest.approx(expected[channel, place].item(), rel=1e-5, abs=1e-6)
+        assert result == pytest.approx(expected[channel, place].item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
@@ -158,29 +162,31 @@ def test_local_response_normalisation_is_torchs(size: int, run: Run) -> None:
     values = draw(7)
     expected = F.local_response_norm(values[None, :, None], size, alpha=0.3, beta=0.75, k=2.0).flatten()
     options = {"size": size, "alpha": 0.3, "beta": 0.75, "k": 2.0}
-    close([run("localResponse", values, channel, options) for channel in range(7)], expected)
-    alone = run("localResponse", values[3:4], 0, options, 2.5)  # the rest of the sum is given
-    assert alone == pytest.approx((values[3] / (2 + 0.3 / size * (values[3] ** 2 + 2.5)) ** 0.75).item(), rel=1e-6)
+    result = [run("localResponse", values, channel, options) for channel in range(7)]
+    assert result == pytest.approx(expected.tolist(), rel=1e-12)
+    others = sum(values[max(0, 3 - size // 2) : 3 + (size + 1) // 2].square()) - values[3].square()
+    alone = run("localResponse", values[3:4], 0, options, float(others))  # the rest of the sum is given
+    assert alone == pytest.approx(expected[3].item(), rel=1e-12)
 
 
 def test_subsampling_is_that_of_lenet5_of_1998(run: Run) -> None:
-    layer, maps = Subsampling(1), draw(1, 1, 8, 6)
+    layer, maps = Subsampling(1).double(), draw(1, 1, 8, 6)
     expected = layer(maps).detach()
-    close(run("subsample", maps, 8, 6, layer.weight.item(), layer.bias.item()), expected)
+    assert_rounded_once(run("subsample", maps, 8, 6, layer.weight.item(), layer.bias.item()), expected)
 
 
 def test_dense_and_radial_units_are_torchs(run: Run) -> None:
     values, weights, bias = draw(20), draw(5, 20), draw(5)
-    close(run("dense", values, weights, bias), F.linear(values, weights, bias), 2e-6)
-    close(run("radial", values, weights), RBF(weights)(values[None])[0].detach(), 2e-6)
+    assert_rounded_once(run("dense", values, weights, bias), F.linear(values, weights, bias))
+    assert_rounded_once(run("radial", values, weights), RBF(weights)(values[None])[0].detach())
 
 
 @pytest.mark.parametrize("scale", [1, 1e4])
 def test_probabilities_and_loss_are_torchs(scale: float, run: Run) -> None:
-    logits = draw(12) * scale
-    close(run("softmax", logits), logits.softmax(0))
+    logits = (draw(12) * scale).float().double()
+    assert_rounded_once(run("softmax", logits), logits.softmax(0))
     loss = F.cross_entropy(logits, torch.tensor(3)).item()
-    assert run("crossEntropy", logits, 3) == pytest.approx(loss, rel=1e-6)
+    assert run("crossEntropy", logits, 3) == pytest.approx(loss, rel=1e-12)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
@@ -188,7 +194,7 @@ def test_a_window_holds_what_unfold_takes(geometry: Any, run: Run) -> None:
     kernel, stride, padding, dilation = geometry
     map = draw(HEIGHT, WIDTH)
     columns = F.unfold(map[None, None], kernel, dilation, padding, stride)[0]
-    width = F.conv2d(map[None, None], torch.zeros(1, 1, *kernel), None, stride, padding, dilation).shape[-1]
+    width = F.conv2d(map[None, None], map.new_zeros(1, 1, *kernel), None, stride, padding, dilation).shape[-1]
     for place in range(columns.shape[1]):
         window = run("windowAt", map, HEIGHT, WIDTH, geometry_of(*geometry), place // width, place % width)
         assert [value or 0 for value in window["values"]] == columns[:, place].tolist()
