@@ -31,9 +31,10 @@ export function scaleOf(...maps) {
 
 /** Return a number as it is shown: four digits or so, never wider than seven letters. */
 export function shown(value) {
+  if (value === 0) return "0";
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace("-", "−").replace("e+", "e");
+  if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(1).replaceAll("-", "−").replace("e+", "e");
   const digits = size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4;
   return value.toFixed(digits).replace("-", "−");
 }

@@ -1,3 +1,4 @@
+import { convolutionView } from "./convolution_view.js";
 import { denseView } from "./dense_view.js";
 import { flattenView } from "./flatten_view.js";
 import { genericView } from "./generic_view.js";
@@ -9,6 +10,7 @@ import { softmaxView } from "./softmax_view.js";
  * route, which is this one with changes; `note` only writes it into the address, for what the view showed already.
  */
 const VIEWS = {
+  convolution: convolutionView,
   flatten: flattenView,
   dense: denseView,
   rbf: denseView,

@@ -1,6 +1,5 @@
 """Flattening, neurons and probabilities in the page, read as its users do, against PyTorch."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,15 +7,11 @@ import pytest
 import torch
 
 from cnncli.registry import MODELS
+from tests.pages.explain.numbers import numbers
 from tests.pages.explain.pages import opened, pictures, written, written_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-def numbers(text: str) -> list[float]:
-    """Return the numbers in a text of the page, whose minus is a true one."""
-    return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text.replace("−", "-"))]
 
 
 def test_a_logit_is_a_sum_that_adds_up(page: "Page", tmp_path: Path) -> None:

@@ -1,0 +1,18 @@
+import { colourOf } from "./colours.js";
+import { element } from "./dom.js";
+
+/** Return numbers [rows, columns] as a grid of cells, each a text or null, coloured by `shares` of the full colour. */
+export function cellGrid(columns, texts, shares, label) {
+  const cells = texts.map((text, number) => {
+    const colour = colourOf(shares[number]);
+    const [red, green, blue] = colour;
+    const isDeep = 0.299 * red + 0.587 * green + 0.114 * blue < 140;
+    const style = { background: `rgb(${colour.join(" ")})`, color: isDeep ? "#fff" : "#14171b" };
+    return element("span", { style }, text);
+  });
+  return element(
+    "div",
+    { class: "cells", role: "img", "aria-label": label, style: { "--columns": columns } },
+    ...cells,
+  );
+}

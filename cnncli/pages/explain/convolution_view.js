@@ -1,0 +1,183 @@
+import { windowAt } from "./arithmetic.js";
+import { cellGrid } from "./cells.js";
+import { scaleOf, shown } from "./colours.js";
+import { element } from "./dom.js";
+import { heatmap, legend } from "./heatmap.js";
+import { markedMap, sliding } from "./sliding.js";
+
+const LARGEST_IN_NUMBERS = 25; // weights of a kernel that is written out
+
+/** Show what a map of a convolution is the sum of; of one input map, if the route names it, each product. */
+export function convolutionView(stage) {
+  const { network, part, unit, source } = stage;
+  const [input] = network.inputsOf(part);
+  const kernels = network.kernels(part, unit);
+  const isWhole = network.others(part) === null;
+  const seen = isWhole
+    ? `Map ${unit} sees ${kernels.length} of ${input.shape[0]} maps`
+    : `Of the maps that map ${unit} sees, ${kernels.length} are shown, and the others are one term`;
+  const chosen = kernels.find((kernel) => kernel.unit === source);
+  return element(
+    "div",
+    { class: "conv" },
+    element("p", {}, `${seen}: each is convolved with a kernel of its own, and all are added up with the bias.`),
+    chosen ? element("h3", {}, `What comes of map ${source}`) : null,
+    chosen ? products(stage, input, chosen) : null,
+    element("h3", {}, "The sum"),
+    new ConvolutionSum(stage, input, kernels).element,
+  );
+}
+
+/** Show the window slide over one input map, with value × weight of each of its cells. */
+function products({ network, part, unit, place, note, scale }, input, { unit: source, kernel }) {
+  const [sourceSize, resultSize] = [network.size(input), network.size(part)];
+  const values = network.map(input, source);
+  const made = network.intermediate(part, unit, source);
+  const [colours, weights] = [scale(input, source), scaleOf(kernel)];
+  const numbers = (row, column) => {
+    const window = windowAt(values, ...sourceSize, part.options, row, column);
+    const shares = window.values.map((value) => (value ?? 0) / colours.end);
+    const patch = window.values.map((value) => (value === null ? "0" : shown(value)));
+    const terms = window.values.map((value, number) => (value ?? 0) * kernel[number]);
+    const [across, end] = [part.options.kernel[1], scaleOf(terms).end];
+    return element(
+      "div",
+      { class: "conv-products" },
+      cellGrid(across, patch, shares, "values under the window"),
+      "×",
+      cellGrid(
+        across,
+        Array.from(kernel, shown),
+        kernel.map((weight) => weight / weights.end),
+        "weights",
+      ),
+      "=",
+      cellGrid(
+        across,
+        terms.map(shown),
+        terms.map((term) => term / end),
+        "products",
+      ),
+      element("span", {}, "Σ ", element("b", {}, shown(made[row * resultSize[1] + column]))),
+    );
+  };
+  return sliding({
+    source: {
+      ...{ values, height: sourceSize[0], width: sourceSize[1], scale: colours, padding: part.options.padding },
+      label: `${input.id}, map ${source}`,
+    },
+    result: {
+      ...{ values: made, height: resultSize[0], width: resultSize[1], scale: scaleOf(made) },
+      label: `what comes of it, before the sum`,
+    },
+    windowOf: (row, column) => windowAt(values, ...sourceSize, part.options, row, column),
+    numbers,
+    place,
+    note: (where) => note({ unit, source, place: where }),
+  });
+}
+
+/** All terms of one map: a row for each input map, other channels and the bias; a place of it in numbers. */
+class ConvolutionSum {
+  constructor(stage, input, kernels) {
+    Object.assign(this, { ...stage, input, kernels });
+    const { network, part, unit } = stage;
+    [this.height, this.width] = network.size(part);
+    const at = network.placeOf(part, unit);
+    const area = this.height * this.width;
+    this.others = network.others(part)?.subarray(at * area, (at + 1) * area) ?? null;
+    this.bias = network.tensor(part, "bias")[at];
+    this.result = network.map(part, unit);
+    this.made = kernels.map((kernel) => network.intermediate(part, unit, kernel.unit));
+    this.weights = scaleOf(...kernels.map(({ kernel }) => kernel));
+    this.terms = scaleOf(...this.made, this.result);
+    this.marks = [];
+    this.cells = [];
+    this.total = element("p", { class: "conv-total", "aria-live": "polite" });
+    this.element = element("div", {}, this.total, this.table(), this.legends());
+    this.show(...(stage.place ?? [Math.floor(this.height / 2), Math.floor(this.width / 2)]));
+  }
+
+  table() {
+    const rows = this.kernels.map((kernel, number) => this.row(kernel, this.made[number]));
+    if (this.others) rows.push(this.plainRow("+ other channels, not shown", this.term(this.others, "other channels")));
+    rows.push(this.plainRow("+ bias", this.cell()));
+    rows.push(this.plainRow("= result", this.term(this.result, `map ${this.unit}`)));
+    const names = ["", this.input.id, "", "kernel", "", "made of it", "here"];
+    const heads = names.map((name) => element("th", {}, name));
+    const head = element("thead", {}, element("tr", {}, ...heads));
+    return element("div", { class: "conv-sum" }, element("table", {}, head, element("tbody", {}, ...rows)));
+  }
+
+  /** Return the row of one input map: its kernel, what both make, and the number here. */
+  row({ unit: source, kernel }, made) {
+    const [height, width] = this.network.size(this.input);
+    const label = `map ${source}`;
+    const map = { values: this.network.map(this.input, source), height, width, scale: this.scale(this.input, source) };
+    const input = markedMap({ ...map, label: "", padding: this.part.options.padding });
+    input.node.setAttribute("aria-label", label);
+    this.marks.push((row, column) => {
+      const { rows, columns } = windowAt(map.values, height, width, this.part.options, row, column);
+      input.mark(rows, columns);
+    });
+    const open = () => this.go({ unit: this.unit, source, place: this.place });
+    const opening = { type: "button", class: "conv-open", title: "Each product of its window", onclick: open };
+    const button = element("button", opening, label);
+    const cells = [input.node, "∗", this.kernelOf(kernel, label), "=", ...this.term(made, `made of ${label}`, open)];
+    return element("tr", {}, element("th", { scope: "row" }, button), ...cells.map((cell) => element("td", {}, cell)));
+  }
+
+  kernelOf(kernel, label) {
+    const [height, width] = this.part.options.kernel;
+    if (kernel.length > LARGEST_IN_NUMBERS) return heatmap(kernel, height, width, this.weights);
+    const shares = kernel.map((weight) => weight / this.weights.end);
+    return cellGrid(width, Array.from(kernel, shown), shares, `kernel of ${label}`);
+  }
+
+  plainRow(name, last) {
+    const cells = [last].flat();
+    const head = element("th", { scope: "row", colSpan: 7 - cells.length }, name);
+    return element("tr", {}, head, ...cells.map((cell) => element("td", {}, cell)));
+  }
+
+  /** Return a term's map and the cell of its number here. */
+  term(values, label, open = null) {
+    const map = markedMap({ values, height: this.height, width: this.width, scale: this.terms });
+    map.node.setAttribute("aria-label", label);
+    this.marks.push((row, column) => map.mark([row], [column]));
+    map.follow((row, column) => row !== null && this.show(row, column));
+    if (open) map.node.addEventListener("click", open);
+    return [map.node, this.cell()];
+  }
+
+  /** Return a cell that `show` writes a term's number into, in their order. */
+  cell() {
+    this.cells.push(element("output", {}));
+    return this.cells.at(-1);
+  }
+
+  /** Write all terms of one place. */
+  show(row, column) {
+    this.place = [row, column];
+    const at = row * this.width + column;
+    const numbers = this.made.map((values) => values[at]);
+    if (this.others) numbers.push(this.others[at]);
+    numbers.push(this.bias);
+    const sum = numbers.reduce((all, number) => all + number, 0);
+    [...numbers, this.result[at]].forEach((number, place) => (this.cells[place].textContent = shown(number)));
+    for (const mark of this.marks) mark(row, column);
+    const terms = numbers.length > 6 ? `${shown(sum - this.bias)} of ${numbers.length - 1} terms` : "";
+    const written = terms ? [terms, shown(this.bias)] : numbers.map(shown);
+    const difference = Math.abs(sum - this.result[at]);
+    this.total.replaceChildren(
+      `Row ${row}, column ${column}: ${written.join(" + ")} = ${shown(sum)}; the network has `,
+      element("b", {}, shown(this.result[at])),
+      difference > 0 ? ` (${shown(difference)} apart: float32)` : "",
+    );
+  }
+
+  legends() {
+    const legends = [legend(this.weights, "weights "), legend(this.terms, "terms and result ")];
+    return element("p", { class: "conv-legends" }, ...legends);
+  }
+}
