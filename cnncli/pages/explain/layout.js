@@ -3,8 +3,7 @@
 
 const COLUMN_GAP = 72;
 const BLOCK_GAP = 20;
-const MAPS_HEIGHT = 624;
-const CELLS_HEIGHT = 600;
+const MOST_HEIGHT = 624; // of a column's units
 const BUS_GAP = 7;
 const NUM_CLASSES = 10; // shown of more
 
@@ -18,7 +17,8 @@ export function layoutOf(network, head, foot) {
   const bottoms = []; // of the columns
   let x = 0;
   for (const column of columnsOf(network.parts)) {
-    const placed = column.parts.map((part) => ({ part, depth: column.depth, ...gridOf(network, part) }));
+    const most = MOST_HEIGHT / column.parts.length;
+    const placed = column.parts.map((part) => ({ part, depth: column.depth, ...gridOf(network, part, most) }));
     const height = (block) => head + block.height + foot + BLOCK_GAP;
     let y = 0;
     for (const block of inOrder(placed, blocks)) {
@@ -86,21 +86,21 @@ function inOrder(column, blocks) {
   return column.length === 1 ? column : column.sort((one, other) => heights.get(one.part) - heights.get(other.part));
 }
 
-function gridOf(network, part) {
+function gridOf(network, part, most) {
   const units = network.unitsOf(part);
   if (part === network.probabilities) return grid("bars", classesShown(network), [208, 22], 0, Infinity);
   if (part.shape.length > 1) {
     const [height, width] = network.size(part);
     const side = units.length <= 24 ? 48 : units.length <= 96 ? 32 : 20;
     const flat = Math.max(6, Math.min(side, Math.round((side * height) / width)));
-    return grid("maps", units, [side, flat], 4, MAPS_HEIGHT);
+    return grid("maps", units, [side, flat], 4, most);
   }
   const side = units.length <= 28 ? 22 : units.length <= 64 ? 8 : 4;
-  return grid("cells", units, [units.length * side > CELLS_HEIGHT ? side : 22, side], 0, CELLS_HEIGHT);
+  return grid("cells", units, [units.length * side > most ? side : 22, side], 0, most);
 }
 
 function grid(kind, units, cell, gap, most) {
-  const columns = Math.ceil((units.length * (cell[1] + gap)) / most) || 1;
+  const columns = Math.max(1, Math.ceil(units.length / Math.max(1, Math.floor(most / (cell[1] + gap)))));
   const rows = Math.ceil(units.length / columns);
   const [width, height] = [columns * (cell[0] + gap) - gap, rows * (cell[1] + gap) - gap];
   return { kind, units, cell, gap, rows, columns, width, height };

@@ -29,7 +29,8 @@ class Page {
   async start() {
     await this.network.open(this.imageOf(parseRoute(location.hash)));
     this.chooser = chooserOf(this);
-    const parts = [this.linksOf(), this.answer, this.chooser, controlsOf(this), leftOutOf(this.network), this.keys];
+    const answers = element("div", { class: "header-answers" }, this.answer, this.chooser);
+    const parts = [this.linksOf(), answers, controlsOf(this), leftOutOf(this.network), this.keys];
     document.getElementById("header").append(...parts.filter(Boolean));
     this.drawAll();
     await this.follow();
@@ -61,8 +62,8 @@ class Page {
   /** Have the eye and the keyboard where one went: in the panel, or back at the unit in the overview. */
   arrive(before) {
     if (this.route.page === "overview") {
-      const { opened } = this;
-      if (before?.page === "part" && opened) this.overview.focus(opened);
+      const { cursor } = this.overview;
+      if (before?.page === "part" && cursor) this.overview.focus(cursor);
       return;
     }
     this.panel.focus({ preventScroll: true });

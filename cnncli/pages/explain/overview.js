@@ -70,7 +70,7 @@ export class Overview {
 
   unitsOf(block) {
     const make = { maps: mapLinks, cells: cellsLink, bars: barLinks }[block.kind];
-    return [...make(this.page, block), legendOf(this.page, block)];
+    return [...make(this.page, block), ...legendOf(this.page, block)];
   }
 
   listen() {
@@ -232,11 +232,11 @@ function barLinks({ network, ...page }, { part, units }) {
 }
 
 function legendOf(page, { part, kind, units }) {
-  if (kind === "bars") return null;
+  if (kind === "bars") return [];
   if (page.mode === "unit" && kind === "maps" && part.kind !== "input") {
-    return element("small", { class: "block-legend" }, "each its own scale");
+    return [element("small", { class: "block-legend" }, "each its own")];
   }
-  return element("div", { class: "block-legend" }, legend(page.scale(part, units[0])));
+  return [element("div", { class: "block-legend" }, legend(page.scale(part, units[0])))];
 }
 
 function wordsOf({ network }, { part, unit }) {

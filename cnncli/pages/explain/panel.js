@@ -75,7 +75,8 @@ function headOf(network, part, { hashOf }) {
 function factsOf(network, part, { hashOf }) {
   const inputs = network.inputsOf(part);
   const sizes = inputs.map(({ shape }) => shape.join("×")).join(", ");
-  const facts = [part.layer, `${sizes}${sizes ? " → " : ""}${part.shape.join("×")}`, part.formula].filter(Boolean);
+  const facts = [part.layer, `${sizes}${sizes ? " → " : ""}${part.shape.join("×")}`];
+  if (part.formula && !facts.includes(part.formula)) facts.push(part.formula);
   const { kernel, padding, stride, dilation } = part.options;
   const isSquare = stride && [kernel, padding, stride, dilation].every(([height, width]) => height === width);
   const sides = isSquare && [network.size(inputs[0])[0], kernel[0], padding[0], stride[0], dilation[0]];
