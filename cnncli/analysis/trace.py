@@ -63,11 +63,11 @@ def trace(model: nn.Module, image: Tensor) -> list[Node]:
         tracer.note(Node("", "Input", None, (), _of_one(given)), given)
         with tracer:
             logits = model(given)
-    last = tracer.node_of(logits)
-    if last is None or logits.dim() != 2:
-        raise ValueError("the network does not end in one number a class")
-    if logits.requires_grad:
-        logits.max().backward(inputs=[leaf])
+        last = tracer.node_of(logits)
+        if last is None or logits.dim() != 2:
+            raise ValueError("the network does not end in one number a class")
+        if logits.requires_grad:
+            logits.max().backward(inputs=[leaf])
     return _leading_to(tracer.nodes, last)
 
 
@@ -176,12 +176,10 @@ def _of_one(made: Tensor) -> Tensor:
 
     Tokens [T, N] become maps of one row; of what has more dimensions, such as windows, the last two are a map.
     """
-    one = made[0] if made.dim() > 1 and len(made) == 1 else made
+    one = (made[0] if made.dim() > 1 and len(made) == 1 else made).detach().float().clone()
     if one.dim() < 2:
-        one = one.reshape(-1)
-    else:
-        one = one[:, None] if one.dim() == 2 else one.flatten(0, -3)
-    return one.detach().float().clone()
+        return one.reshape(-1)
+    return one[:, None] if one.dim() == 2 else one.flatten(0, -3)
 
 
 def _keep_gradient(node: Node, gradient: Tensor) -> None:
