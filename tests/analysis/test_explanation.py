@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnncli.analysis.explanation import SMALL, THUMBNAIL, Explanation, Part, View, explain, results
+from cnncli.pages.explain.archive import pack, to_script
 from cnncli.registry import MODELS
 from tests.networks import TestNet
 
@@ -302,7 +303,7 @@ ODD_NETWORKS = {
     "name", [name if name.startswith("mob") else pytest.param(name, marks=pytest.mark.slow) for name in ODD_NETWORKS]
 )
 def test_networks_with_odd_operations(name: str) -> None:
-    """Modules that hold no others are compared; so are logits."""
+    """Modules that hold no others are compared; so are logits; and a page can be made of all of it."""
     torch.manual_seed(0)
     options = {"image_size": ODD_NETWORKS[name]} if name.startswith(("vit", "maxvit")) else {}
     model = MODELS.get(f"torchvision/{name}")(num_classes=20, **options).eval()
@@ -319,3 +320,4 @@ def test_networks_with_odd_operations(name: str) -> None:
         ):
             torch.testing.assert_close(value, of_units(part, calls.pop(0)), rtol=1e-5, atol=1e-5, msg=part.id)
     torch.testing.assert_close(values[-2], made["logits"][0], rtol=1e-5, atol=1e-5)
+    assert to_script(pack(explanation)[0])

@@ -212,7 +212,6 @@ def test_a_heavy_page_is_told_of(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from cnncli.commands import explain
 
     monkeypatch.setattr(explain, "HEAVY", 1000)
     output = tmp_path / "page.html"
