@@ -1,7 +1,12 @@
+import { activationView } from "./activation_view.js";
+import { combiningView, concatenationView } from "./combining_view.js";
 import { convolutionView } from "./convolution_view.js";
 import { denseView } from "./dense_view.js";
 import { flattenView } from "./flatten_view.js";
 import { genericView } from "./generic_view.js";
+import { identityView, padView } from "./identity_view.js";
+import { localResponseView, normView } from "./norm_view.js";
+import { poolingView } from "./pooling_view.js";
 import { softmaxView } from "./softmax_view.js";
 
 /**
@@ -11,6 +16,17 @@ import { softmaxView } from "./softmax_view.js";
  */
 const VIEWS = {
   convolution: convolutionView,
+  activation: activationView,
+  pool: poolingView,
+  adaptive: poolingView,
+  subsample: poolingView,
+  norm: normView,
+  lrn: localResponseView,
+  pad: padView,
+  identity: identityView,
+  add: combiningView,
+  multiply: combiningView,
+  concatenate: concatenationView,
   flatten: flattenView,
   dense: denseView,
   rbf: denseView,
