@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def explain(
     checkpoint: CheckpointPath,
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="[IMAGE…]", help="Pictures; for several, the page has a chooser.")
+        list[Path] | None, typer.Argument(metavar="IMAGE…", help="Pictures; for several, the page has a chooser.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The page, one file that needs nothing else.")
