@@ -37,7 +37,7 @@ RESHAPING = (Tensor.view, Tensor.reshape, torch.reshape)
 
 @dataclass(eq=False)
 class Node:
-    """An operation; what it made is without the batch, whose one image it is of."""
+    """An operation, or one of several tensors that it made, without the batch of one image."""
 
     name: str  # the module's, such as features.0; of a function the one that it is called in
     operation: str  # the class of a layer, or a function's name
@@ -60,7 +60,7 @@ def trace(model: nn.Module, image: Tensor) -> list[Node]:
     leaf = image.detach().requires_grad_()
     with torch.enable_grad(), tracer.watching(model):
         given = leaf.clone()  # which layers may write upon, unlike a leaf
-        tracer.note(Node("", "Input", None, (), _of_one(given)), given)
+        tracer.note("", "Input", None, (), given)
         with tracer:
             logits = model(given)
         last = tracer.node_of(logits)
@@ -105,17 +105,17 @@ class _Tracer(TorchFunctionMode):
         if made is not None and sources:
             layer = _as_layer(function, args, given, made)
             operation = type(layer).__name__ if layer else getattr(function, "__name__", "function").strip("_")
-            self.note(Node(self._modules_around[-1], operation, layer, sources, _of_one(made)), result)
+            self.note(self._modules_around[-1], operation, layer, sources, result)
         return result
 
-    def note(self, node: Node, result: Any) -> None:
-        """Remember which node made the tensors of a result, and have the first one's gradient kept."""
-        made = list(tensors(result))
-        for tensor in made:
+    def note(self, name: str, operation: str, layer: nn.Module | None, sources: tuple[int, ...], result: Any) -> None:
+        """Record each tensor of a result as a node, and have its gradient kept."""
+        for tensor in tensors(result):
+            node = Node(name, operation, layer, sources, _of_one(tensor))
+            if tensor.requires_grad:
+                tensor.register_hook(partial(_keep_gradient, node))  # type: ignore[no-untyped-call]
             self._made_by[tensor] = len(self.nodes)
-        if made[0].requires_grad:
-            made[0].register_hook(partial(_keep_gradient, node))  # type: ignore[no-untyped-call]
-        self.nodes.append(node)
+            self.nodes.append(node)
 
     def node_of(self, tensor: Any) -> int | None:
         """Return the number of the node that made a tensor."""
@@ -150,8 +150,7 @@ class _Tracer(TorchFunctionMode):
 
     def _leave_layer(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
         if self._layers_around == 1 and self._given:
-            made = next(tensors(output))
-            self.note(Node(name, type(layer).__name__, layer, self._given, _of_one(made)), output)
+            self.note(name, type(layer).__name__, layer, self._given, output)
         self._layers_around -= 1  # last, or what is done here would be recorded
 
     def _enter_module(self, name: str, *_: Any) -> None:

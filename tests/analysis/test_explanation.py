@@ -113,18 +113,19 @@ def test_what_is_left_out_is_said(explained: tuple[Explanation, nn.Module, Tenso
 
 
 def test_sums_add_up(explained: tuple[Explanation, nn.Module, Tensor]) -> None:
+    check_sums(explained[0])
+
+
+def check_sums(explanation: Explanation) -> None:
     """Bias, what the units shown add, and what the others add, make the result."""
-    explanation, _, _ = explained
     for view in explanation.views:
         values = results(explanation, view)
         for number, part in enumerate(explanation.parts):
             if part.operation.kind not in ("convolution", "dense", "rbf"):
                 continue
-            given = values[part.inputs[0]]
             shown = explanation.parts[part.inputs[0]].units
-            sums = summed(part, given, shown)
             assert (shown is None) == (number not in view.others)
-            total = sums + view.others.get(number, torch.zeros(()))
+            total = summed(part, values[part.inputs[0]], shown) + view.others.get(number, torch.zeros(()))
             torch.testing.assert_close(total, view.outputs[number], rtol=1e-4, atol=1e-4, msg=part.id)
 
 
@@ -320,4 +321,5 @@ def test_networks_with_odd_operations(name: str) -> None:
         ):
             torch.testing.assert_close(value, of_units(part, calls.pop(0)), rtol=1e-5, atol=1e-5, msg=part.id)
     torch.testing.assert_close(values[-2], made["logits"][0], rtol=1e-5, atol=1e-5)
+    check_sums(explanation)
     assert to_script(pack(explanation)[0])

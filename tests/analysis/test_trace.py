@@ -174,6 +174,19 @@ def test_layers_with_layers_in_them_and_named_arguments() -> None:
     assert nodes[4].output.shape == (2, 1, 36)
 
 
+def test_each_tensor_that_is_made_is_a_node() -> None:
+    def forward(net: Net, x: Tensor) -> Tensor:
+        one, two = x.chunk(2, 1)
+        return (two - one * 3).flatten(1)
+
+    nodes = followed(forward)
+    assert [(node.operation, node.inputs) for node in nodes[1:5]] == [
+        *(("chunk", (0,)), ("chunk", (0,)), ("mul", (1,)), ("sub", (2, 3))),
+    ]
+    assert torch.equal(torch.cat([nodes[1].output, nodes[2].output]), nodes[0].output)
+    assert torch.equal(nodes[1].gradient, nodes[2].gradient * -3)
+
+
 def test_a_function_has_the_name_of_the_module_around_it() -> None:
     nodes = followed(lambda net, x: net.block(x).flatten(1), block=Net(lambda net, x: torch.exp(net.a(x)), a=nn.ReLU()))
     assert graph(nodes)[1:3] == [("block.a", "ReLU", (0,)), ("block", "exp", (1,))]

@@ -44,7 +44,7 @@ class _Blob:
         return {**self._keep(steps.tobytes(), list(tensor.shape)), "range": [low, high]}
 
     def to_text(self) -> str:
-        return base64.b64encode(zlib.compress(b"".join(self._parts), 9)).decode()
+        return base64.b64encode(zlib.compress(b"".join(self._parts))).decode()
 
     def _keep(self, content: bytes, shape: list[int]) -> Reference:
         reference = {"blob": self.name, "offset": self._size, "shape": shape}
