@@ -8,7 +8,7 @@ import torchinfo
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnncli.analysis.summary import Summary, summarise, to_json
+from cnncli.analysis.summary import Summary, size_formula, summarise, to_json
 from cnncli.registry import MODELS
 from tests.models.maps import on_meta
 
@@ -77,13 +77,15 @@ def test_the_receptive_field_is_where_gradients_reach(name: str) -> None:
 
 
 def evaluated(formula: str) -> int:
-    """Compute what stands left of the equals sign, and find it on the right."""
-    left, right = formula.split(" = ")
-    python = left.replace("⌊", "math.floor(").replace("⌋", ")").replace("·", "*").replace("−", "-")
-    python = python.replace("⌈", "math.ceil(").replace("⌉", ")")
-    result = eval(python, {"math": math})
-    assert result == int(right)
-    return int(result)
+    """Compute what stands left of the equals sign, and find it on the right; of two sides return the second."""
+    result = 0
+    for side in formula.split(", "):
+        left, right = side.split(" = ")
+        python = left.replace("⌊", "math.floor(").replace("⌋", ")").replace("·", "*").replace("−", "-")
+        python = python.replace("⌈", "math.ceil(").replace("⌉", ")")
+        result = int(eval(python, {"math": math}))
+        assert result == int(right)
+    return result
 
 
 @pytest.mark.parametrize("name", MODELS.names())
@@ -227,3 +229,30 @@ def test_attention_within_windows_is_followed_no_further() -> None:
     assert [layer.receptive_field for layer in layers][:3] == [4, 4, 4]
     assert {layer.receptive_field for layer in layers if layer.kind == "ShiftedWindowAttention"} == {None}
     assert layers[-1].receptive_field == 224
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "formula"),
+    [
+        (nn.Conv2d(1, 1, 3, padding=1), [1, 8, 10], "⌊(8 − 3 + 2·1) / 1⌋ + 1 = 8, ⌊(10 − 3 + 2·1) / 1⌋ + 1 = 10"),
+        (
+            nn.Conv2d(1, 1, (1, 7), padding=(0, 3)),
+            [1, 8, 8],
+            "⌊(8 − 1 + 2·0) / 1⌋ + 1 = 8, ⌊(8 − 7 + 2·3) / 1⌋ + 1 = 8",
+        ),
+        (nn.Conv2d(1, 1, 3, padding="same", dilation=2), [1, 8, 8], "⌊(8 − 2·(3 − 1) − 1 + 2·2) / 1⌋ + 1 = 8"),
+        (nn.Conv2d(1, 1, 3, padding="valid"), [1, 8, 8], "⌊(8 − 3 + 2·0) / 1⌋ + 1 = 6"),
+        (nn.MaxPool2d(3, 2, ceil_mode=True), [1, 8, 8], "⌈(8 − 3 + 2·0) / 2⌉ + 1 = 4"),
+        (nn.Conv2d(1, 1, 4, padding="same"), [1, 8, 8], ""),  # two zeros on one side and one on the other
+        (nn.Conv2d(1, 1, (3, 4), padding="same"), [1, 8, 8], ""),
+        (nn.ConvTranspose2d(1, 1, 2, 2), [1, 8, 8], "8 → 16"),
+        (nn.Conv1d(1, 1, 3), [1, 8], "⌊(8 − 3 + 2·0) / 1⌋ + 1 = 6"),
+        (nn.Conv3d(1, 1, (1, 3, 3)), [1, 8, 8, 8], "⌊(8 − 3 + 2·0) / 1⌋ + 1 = 6"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+def test_sizes_are_written_out(layer: nn.Module, source: list[int], formula: str) -> None:
+    """The sizes are those that the layer makes; both sides are written where they differ."""
+    made = list(layer(torch.zeros(1, *source)).shape[1:])
+    assert size_formula(layer, source, made) == formula

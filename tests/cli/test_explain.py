@@ -176,6 +176,19 @@ def test_an_imported_checkpoint_names_no_test_images(folder_run: Run, cnn: Cnn, 
     assert "name a picture in place of --test" in done.stderr
 
 
+def test_a_picture_of_the_test_split_that_is_broken_by_now(folder_run: Run, cnn: Cnn, tmp_path: Path) -> None:
+    moved = load(folder_run.best)
+    shutil.copytree(moved.config["data"]["root"], tmp_path / "moved")
+    moved.config["data"]["root"] = str(tmp_path / "moved")
+    checkpoints.save(moved, tmp_path / "moved.pt")
+    first = sorted(moved.held_out["test"])[0]
+    (tmp_path / "moved" / first).write_text("no picture")
+    done = cnn("explain", "moved.pt", "--test", 0)
+    assert done.returncode == 3
+    assert f"{first}: not a picture that Pillow knows" in " ".join(done.stderr.split())
+    assert cnn("explain", "moved.pt", "--test", 1).returncode == 0
+
+
 def test_a_run_without_a_test_split(folder_run: Run, cnn: Cnn, tmp_path: Path) -> None:
     untested = load(folder_run.best)
     untested.config["data"]["test"] = 0.0
