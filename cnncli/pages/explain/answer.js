@@ -1,3 +1,4 @@
+import { numbersOf } from "./archive.js";
 import { crossEntropy } from "./arithmetic.js";
 import { shown } from "./colours.js";
 import { element } from "./dom.js";
@@ -13,10 +14,19 @@ export function answerOf(network, showsCam) {
   const words = element(
     "div",
     {},
-    element("p", { class: "answer-best" }, element("b", {}, network.classes[best]), ` ${shownShare(probabilities[best])}`),
+    element(
+      "p",
+      { class: "answer-best" },
+      element("b", {}, network.classes[best]),
+      ` ${shownShare(probabilities[best])}`,
+    ),
     view.label === null ? null : truthOf(network, best, probabilities),
     element("p", { class: "soft" }, network.isEdited ? "Edited: all numbers are computed anew." : view.name),
-    element("p", { class: "soft" }, `${manifest.checkpoint}, ${manifest.num_weights.toLocaleString("en")} parameters, cnncli ${manifest.version}`),
+    element(
+      "p",
+      { class: "soft" },
+      `${manifest.checkpoint}, ${manifest.num_weights.toLocaleString("en")} parameters, cnncli ${manifest.version}`,
+    ),
     cam ? camWords(network.classes[best], cam) : null,
   );
   return element("div", { class: "answer" }, pictureOf(network), cam ? camOver(network, cam) : null, words);
@@ -34,14 +44,17 @@ function truthOf(network, best, probabilities) {
   );
 }
 
-function camWords(name, { shape }) {
+function camWords(name, cam) {
+  const comes = numbersOf(cam).some((share) => share > 0)
+    ? "comes from, 1 the most"
+    : "comes from: no place speaks for it";
   return element(
     "p",
     { class: "answer-cam" },
     element("span", { class: "answer-cam-legend", "aria-hidden": "true" }, "0", element("i"), "1"),
     "Grad-CAM: where the answer ",
     element("b", {}, name),
-    ` comes from, 1 the most. ${shape.join("×")} numbers of the last maps, bilinear between. `,
+    ` ${comes}. ${cam.shape.join("×")} numbers of the last maps, bilinear between. `,
     "(Selvaraju et al., ICCV 2017.)",
   );
 }

@@ -9,7 +9,13 @@ export function controlsOf(page) {
   const { manifest } = page.network;
   const radios = SCALES.map((mode) => {
     const checked = mode === page.mode;
-    const radio = element("input", { type: "radio", name: "scale", value: mode, checked, onchange: () => page.set({ mode }) });
+    const radio = element("input", {
+      type: "radio",
+      name: "scale",
+      value: mode,
+      checked,
+      onchange: () => page.set({ mode }),
+    });
     return element("label", {}, radio, ` ${SCALE_NAMES[mode]}`);
   });
   const hasCam = manifest.views.some(({ cam }) => cam !== null);

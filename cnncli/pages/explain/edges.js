@@ -27,7 +27,11 @@ export class Edges {
       if (to.depth > from.depth + 1) continue;
       const isFlattened = to.part.kind === "flatten";
       const pairs = isFlattened ? null : pairsOf(this.network, from, to);
-      if (pairs) this.add("lines", pairs.map(([source, unit]) => curve(boxOf(from, source), boxOf(to, unit))));
+      if (pairs)
+        this.add(
+          "lines",
+          pairs.map(([source, unit]) => curve(boxOf(from, source), boxOf(to, unit))),
+        );
       else this.add("fans", isFlattened ? stretches(from, to) : [fan(wholeOf(from), wholeOf(to))]);
     }
   }
@@ -56,7 +60,11 @@ export class Edges {
   }
 
   wayBetween(from, to, start, end) {
-    if (to.depth > from.depth + 1) return busLine(this.layout.buses.find((bus) => bus.from === from), to);
+    if (to.depth > from.depth + 1)
+      return busLine(
+        this.layout.buses.find((bus) => bus.from === from),
+        to,
+      );
     const isWide = [start, end].some(({ height }, side) => height > [from, to][side].cell[1]);
     return isWide ? fan(start, end) : curve(start, end);
   }

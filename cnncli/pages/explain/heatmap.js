@@ -18,7 +18,10 @@ const palettes = new Map();
 /** Return the colours of all steps, each the four bytes of a pixel: a map has as many numbers, but few colours. */
 function paletteOf(dark) {
   if (!palettes.has(dark)) {
-    const bytes = Array.from({ length: 2 * COLOUR_STEPS + 1 }, (_, step) => [...colourOf(step / COLOUR_STEPS - 1, dark), 255]);
+    const bytes = Array.from({ length: 2 * COLOUR_STEPS + 1 }, (_, step) => [
+      ...colourOf(step / COLOUR_STEPS - 1, dark),
+      255,
+    ]);
     palettes.set(dark, new Uint32Array(Uint8Array.from(bytes.flat()).buffer));
   }
   return palettes.get(dark);

@@ -13,7 +13,9 @@ const KEYS = [
 
 /** Return a dialog that says which keys there are. */
 export function keysDialog() {
-  const rows = KEYS.map(([key, words]) => element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, words)));
+  const rows = KEYS.map(([key, words]) =>
+    element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, words)),
+  );
   const close = element("form", { method: "dialog" }, element("button", {}, "Close"));
   return element("dialog", { class: "keys" }, element("h2", {}, "Keys"), element("table", {}, ...rows), close);
 }

@@ -119,7 +119,10 @@ function busesOf(network, blocks, bottoms) {
   const ends = []; // by lane, how far the last one goes
   const buses = [];
   for (const from of blocks) {
-    const to = network.usersOf(from.part).map(({ number }) => blocks[number]).filter(({ depth }) => depth > from.depth + 1);
+    const to = network
+      .usersOf(from.part)
+      .map(({ number }) => blocks[number])
+      .filter(({ depth }) => depth > from.depth + 1);
     if (!to.length) continue;
     const free = ends.findIndex((end) => end <= from.depth);
     const lane = free < 0 ? ends.length : free;

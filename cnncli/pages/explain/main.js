@@ -20,6 +20,7 @@ class Page {
     this.isDetailed = false;
     this.showsCam = true;
     this.panel = document.getElementById("panel");
+    this.links = element("nav", { "aria-label": "Pages" });
     this.answer = element("div", {});
     this.keys = keysDialog();
     this.hashOf = (changes) => formatRoute({ image: this.network.image, ...changes });
@@ -30,11 +31,12 @@ class Page {
     await this.network.open(this.imageOf(parseRoute(location.hash)));
     this.chooser = chooserOf(this);
     const answers = element("div", { class: "header-answers" }, this.answer, this.chooser);
-    const parts = [this.linksOf(), answers, controlsOf(this), leftOutOf(this.network), this.keys];
+    const parts = [this.links, answers, controlsOf(this), leftOutOf(this.network), this.keys];
     document.getElementById("header").append(...parts.filter(Boolean));
     this.drawAll();
     await this.follow();
-    addEventListener("hashchange", () => this.follow());
+    let last = Promise.resolve();
+    addEventListener("hashchange", () => (last = last.finally(() => this.follow()))); // one after the other
     addEventListener("keydown", (event) => this.obey(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
     await this.overview.whenDrawn;
@@ -52,7 +54,8 @@ class Page {
       this.drawAll();
     }
     this.drawPanel();
-    if (before ? before.page !== this.route.page || before.id !== this.route.id : this.route.page !== "overview") this.arrive(before);
+    if (before ? before.page !== this.route.page || before.id !== this.route.id : this.route.page !== "overview")
+      this.arrive(before);
   }
 
   imageOf({ image }) {
@@ -81,6 +84,7 @@ class Page {
   drawAll() {
     this.drawOverview();
     this.drawAnswer();
+    this.drawLinks();
     for (const [image, link] of Array.from(this.chooser?.children ?? []).entries()) {
       link.ariaCurrent = image === this.network.image ? "true" : null;
     }
@@ -153,12 +157,18 @@ class Page {
     history.replaceState(null, "", formatRoute(this.route));
   }
 
-  linksOf() {
-    const link = (name, page) => element("a", { href: `#${page}` }, name);
+  drawLinks() {
+    const link = (name, page) => element("a", { href: this.hashOf({ page }) }, name);
     const keys = element("button", { type: "button", onclick: () => this.keys.showModal() }, "Keys");
     const editor = this.network.manifest.is_editable ? link("Editor", "editor") : null;
-    const links = [link("Overview", ""), editor, link("Playground", "playground"), link("Self-test", "selftest"), keys];
-    return element("nav", { "aria-label": "Pages" }, ...links);
+    const links = [
+      link("Overview", "overview"),
+      editor,
+      link("Playground", "playground"),
+      link("Self-test", "selftest"),
+      keys,
+    ];
+    this.links.replaceChildren(...links.filter(Boolean));
   }
 
   obey({ key, target, defaultPrevented, altKey, ctrlKey, metaKey }) {

@@ -112,7 +112,9 @@ export class Overview {
     if (chosen && chosen.part === this.chosen?.part && chosen.unit === this.chosen.unit) return;
     this.chosen = chosen;
     this.edges.mark(chosen?.part, chosen?.unit);
-    this.status.textContent = chosen ? wordsOf(this.page, chosen) : "Point at a map, or tap it, to see what it is made of.";
+    this.status.textContent = chosen
+      ? wordsOf(this.page, chosen)
+      : "Point at a map, or tap it, to see what it is made of.";
   }
 
   /** Mark what is opened below, `{part, unit}` or null, for when nothing is pointed at. */
@@ -128,7 +130,8 @@ export class Overview {
   /** Scroll a block into sight, where it is not. */
   scrollTo({ x, width }) {
     const { scrollLeft, clientWidth } = this.scroller;
-    if (x < scrollLeft || x + width > scrollLeft + clientWidth) this.scroller.scrollLeft = x + width / 2 - clientWidth / 2;
+    if (x < scrollLeft || x + width > scrollLeft + clientWidth)
+      this.scroller.scrollLeft = x + width / 2 - clientWidth / 2;
   }
 
   /** Go by arrows: up and down among the units of a column, left and right among the layers. */
@@ -148,7 +151,9 @@ export class Overview {
     if (key in rows) {
       const next = block.units[block.units.indexOf(unit) + rows[key]];
       if (next !== undefined) return { part, unit: next };
-      const others = blocks.filter((other) => other.depth === block.depth && Math.sign(other.y - block.y) === rows[key]);
+      const others = blocks.filter(
+        (other) => other.depth === block.depth && Math.sign(other.y - block.y) === rows[key],
+      );
       const other = others.sort((one, two) => Math.abs(one.y - block.y) - Math.abs(two.y - block.y))[0];
       return other ? { part: other.part, unit: rows[key] > 0 ? other.units[0] : other.units.at(-1) } : null;
     }
@@ -179,7 +184,9 @@ export class Overview {
 }
 
 function nearest(column, { y, height }) {
-  const units = column.flatMap((block) => block.units.map((unit) => ({ part: block.part, unit, box: boxOf(block, unit) })));
+  const units = column.flatMap((block) =>
+    block.units.map((unit) => ({ part: block.part, unit, box: boxOf(block, unit) })),
+  );
   const distance = ({ box }) => Math.abs(box.y + box.height / 2 - y - height / 2) + box.x / 1e6; // the left of two as near
   return units.reduce((best, other) => (distance(other) < distance(best) ? other : best));
 }
@@ -189,9 +196,21 @@ function blockElement({ part, x, y, top, width, units }, body, isDetailed) {
   const share = few ? element("small", {}, `${units.length} of ${part.shape[0]}`) : null;
   const lines = [part.name, part.layer, part.formula].map((line) => element("small", { title: line }, line));
   const title = element("h3", {}, part.id);
-  const head = element("header", {}, title, element("small", {}, part.shape.join("×")), isDetailed ? lines : null, share);
+  const head = element(
+    "header",
+    {},
+    title,
+    element("small", {}, part.shape.join("×")),
+    isDetailed ? lines : null,
+    share,
+  );
   const style = { left: `${x}px`, top: `${y}px`, "--top": `${top - y}px`, "--width": `${width}px` };
-  return element("section", { class: "block", style, dataset: { part: part.number }, "aria-label": part.id }, head, body);
+  return element(
+    "section",
+    { class: "block", style, dataset: { part: part.number }, "aria-label": part.id },
+    head,
+    body,
+  );
 }
 
 function linkTo(page, part, unit, attributes, ...children) {
@@ -227,7 +246,15 @@ function barLinks({ network, ...page }, { part, units }) {
     const isTrue = unit === network.view.label;
     const attributes = { class: "block-bar", style: { "--share": share }, title: name };
     const mark = isTrue ? element("b", { title: "the true class" }, " ✓") : null;
-    return linkTo(page, part, unit, attributes, element("span", {}, name), mark, element("span", {}, shownShare(share)));
+    return linkTo(
+      page,
+      part,
+      unit,
+      attributes,
+      element("span", {}, name),
+      mark,
+      element("span", {}, shownShare(share)),
+    );
   });
 }
 

@@ -9,7 +9,8 @@ export function problemOf(network, route) {
   const { views, is_editable: isEditable } = network.manifest;
   if (image >= views.length) return `There is no image ${image} here: they are 0 to ${views.length - 1}.`;
   if (page === "unknown") return `“${path}” leads nowhere on this page.`;
-  if (page === "editor" && !isEditable) return "The editor is for networks with at most 1 MB of weights, all of them shown.";
+  if (page === "editor" && !isEditable)
+    return "The editor is for networks with at most 1 MB of weights, all of them shown.";
   if (page !== "part") return null;
   const part = network.byId.get(id);
   if (!part) return `There is no layer ${id} in this network.`;
@@ -61,7 +62,12 @@ function headOf(network, part, { hashOf }) {
     if (!other) return element("span", {});
     return element("a", { href: hashOf({ id: other.id }), title: `${name} layer` }, sign(other.id));
   };
-  const closing = { href: hashOf({ page: "overview" }), class: "panel-close", title: "Close (Esc)", "aria-label": "Close" };
+  const closing = {
+    href: hashOf({ page: "overview" }),
+    class: "panel-close",
+    title: "Close (Esc)",
+    "aria-label": "Close",
+  };
   return element(
     "header",
     {},

@@ -24,7 +24,16 @@ export function parseRoute(hash) {
 }
 
 /** Return the hash of a route; parts that are left out are none. */
-export function formatRoute({ page = "part", path, id, unit = null, place = null, source = null, rest = [], image = 0 }) {
+export function formatRoute({
+  page = "part",
+  path,
+  id,
+  unit = null,
+  place = null,
+  source = null,
+  rest = [],
+  image = 0,
+}) {
   const ways = { overview: [], unknown: [path], part: [id] };
   const way = ways[page] ?? [page, ...rest];
   if (page === "part" && unit !== null) {

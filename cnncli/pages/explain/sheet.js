@@ -15,7 +15,10 @@ export function sheetOf({ network, hashOf }, part) {
     if (body.firstChild) return;
     const numbers = numbersOf(reference);
     const scale = scaleOf(numbers);
-    const sheet = part.shape.length === 1 ? cellSheet(part, numbers, scale) : mapSheet(part, numbers, reference.shape, scale, hashOf);
+    const sheet =
+      part.shape.length === 1
+        ? cellSheet(part, numbers, scale)
+        : mapSheet(part, numbers, reference.shape, scale, hashOf);
     body.append(legend(scale), sheet);
   };
   return element("details", { class: "sheet", ontoggle: fill }, element("summary", {}, summary), body);
@@ -38,7 +41,11 @@ function cellSheet(part, numbers, scale) {
   const height = Math.ceil(numbers.length / width);
   const map = heatmap(numbers, height, width, scale);
   const cells = part.units.map((unit) => `M${unit % width} ${Math.floor(unit / width)}h1v1h-1z`);
-  const marks = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, svg("path", { d: cells.join("") }));
+  const marks = svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    svg("path", { d: cells.join("") }),
+  );
   const words = `Row by row, ${width} in each; those shown have a frame.`;
   return element("div", {}, element("p", {}, words), element("div", { class: "sheet-cells" }, map, marks));
 }

@@ -115,6 +115,7 @@ def test_the_panel_leads_on_and_closes(page: "Page", tmp_path: Path) -> None:
     assert page.evaluate("location.hash") == "#relu1?image=1"
     page.get_by_label("Shown").select_option("4")
     assert page.evaluate("location.hash") == "#relu1/4?image=1"
+    assert page.get_by_role("link", name="Playground").get_attribute("href") == "#playground?image=1"
     page.get_by_role("link", name="Close").click()
     assert page.evaluate("location.hash") == "#?image=1"
     assert page.locator("#panel > *").count() == 0
