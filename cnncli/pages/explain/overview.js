@@ -194,7 +194,8 @@ function nearest(column, { y, height }) {
 function blockElement({ part, x, y, top, width, units }, body, isDetailed) {
   const few = units.length < part.shape[0];
   const share = few ? element("small", {}, `${units.length} of ${part.shape[0]}`) : null;
-  const lines = [part.name, part.layer, part.formula].map((line) => element("small", { title: line }, line));
+  const lines = [part.name, part.layer].map((line) => element("small", { title: line }, line));
+  lines.push(element("small", { class: "block-formula" }, part.formula));
   const title = element("h3", {}, part.id);
   const head = element(
     "header",

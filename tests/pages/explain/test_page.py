@@ -93,6 +93,7 @@ def test_the_selftest_passes_at_its_address(page: "Page", tmp_path: Path) -> Non
 def test_the_playground_notes_its_settings_in_the_address(page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, written("lenet5"), "#conv2/3")
     page.get_by_role("link", name="try other sizes").click()
+    page.locator(".pg").wait_for()
     assert page.evaluate("location.hash") == "#playground/14/5/0/1/1"
     page.fill("#pg-padding", "2")
     assert page.evaluate("location.hash") == "#playground/14/5/2/1/1"
@@ -112,13 +113,14 @@ def test_an_edit_is_seen_in_the_overview(page: "Page", tmp_path: Path) -> None:
 def test_the_panel_leads_on_and_closes(page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, written("lenet5", num_images=2), "#conv1/3?image=1")
     page.get_by_role("link", name="relu1 ›").click()
+    page.get_by_role("link", name="‹ conv1").wait_for()
     assert page.evaluate("location.hash") == "#relu1?image=1"
     page.get_by_label("Shown").select_option("4")
     assert page.evaluate("location.hash") == "#relu1/4?image=1"
     assert page.get_by_role("link", name="Playground").get_attribute("href") == "#playground?image=1"
     page.get_by_role("link", name="Close").click()
     assert page.evaluate("location.hash") == "#?image=1"
-    assert page.locator("#panel > *").count() == 0
+    page.locator("#panel > *").first.wait_for(state="detached")
 
 
 def test_keys_are_shown_at_a_question_mark(page: "Page", tmp_path: Path) -> None:
