@@ -84,12 +84,6 @@ def test_class_names_of_strangers_are_text(page: "Page", tmp_path: Path) -> None
     assert page.evaluate("document.querySelectorAll('script').length") == 1 + 3 + 1  # manifest, blobs, the page's own
 
 
-def test_the_selftest_passes_at_its_address(page: "Page", tmp_path: Path) -> None:
-    opened(page, tmp_path, written("lenet5"), "#selftest")
-    assert page.evaluate("document.documentElement.dataset.selftest") == "passed"
-    assert not page.locator("#overview").is_visible()
-
-
 def test_the_playground_notes_its_settings_in_the_address(page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, written("lenet5"), "#conv2/3")
     page.get_by_role("link", name="try other sizes").click()
