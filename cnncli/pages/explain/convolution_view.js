@@ -3,9 +3,10 @@ import { cellGrid } from "./cells.js";
 import { scaleOf, shown } from "./colours.js";
 import { element } from "./dom.js";
 import { heatmap, legend } from "./heatmap.js";
-import { markedMap, sliding } from "./sliding.js";
+import { markedMap, noting, sliding } from "./sliding.js";
 
 const LARGEST_IN_NUMBERS = 25; // weights of a kernel that is written out
+const PLACE_MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /** Show what a map of a convolution is the sum of; of one input map, if the route names it, each product. */
 export function convolutionView(stage) {
@@ -17,24 +18,37 @@ export function convolutionView(stage) {
     ? `Map ${unit} sees ${kernels.length} of ${input.shape[0]} maps`
     : `Of the maps that map ${unit} sees, ${kernels.length} are shown, and the others are one term`;
   const chosen = kernels.find((kernel) => kernel.unit === source);
+  const sum = new ConvolutionSum(stage, input, kernels);
   return element(
     "div",
     { class: "conv" },
     element("p", {}, `${seen}: each is convolved with a kernel of its own, and all are added up with the bias.`),
+    element("p", {}, geometryOf(part.options)),
+    source !== null && !chosen ? element("p", { role: "alert" }, `Map ${source} is not among them.`) : null,
     chosen ? element("h3", {}, `What comes of map ${source}`) : null,
-    chosen ? products(stage, input, chosen) : null,
+    chosen ? products(stage, input, chosen, sum) : null,
     element("h3", {}, "The sum"),
-    new ConvolutionSum(stage, input, kernels).element,
+    sum.element,
   );
 }
 
-/** Show the window slide over one input map, with value × weight of each of its cells. */
-function products({ network, part, unit, place, note, scale }, input, { unit: source, kernel }) {
+/** Return how the window moves, in words, e.g. "Kernel 3×3, stride 2, padding 1, dilation 1." */
+function geometryOf({ kernel, ...others }) {
+  const moves = ["stride", "padding", "dilation"].map((name) => {
+    const [down, across] = others[name];
+    return `${name} ${down === across ? down : `${down} down, ${across} across`}`;
+  });
+  return `Kernel ${[kernel.join("×"), ...moves].join(", ")}.`;
+}
+
+/** Show the window slide over one input map, with value × weight of each of its cells; the sum goes with it. */
+function products({ network, part, unit, place, note, scale }, input, { unit: source, kernel }, sum) {
   const [sourceSize, resultSize] = [network.size(input), network.size(part)];
   const values = network.map(input, source);
   const made = network.intermediate(part, unit, source);
   const [colours, weights] = [scale(input, source), scaleOf(kernel)];
   const numbers = (row, column) => {
+    sum.show(row, column);
     const window = windowAt(values, ...sourceSize, part.options, row, column);
     const shares = window.values.map((value) => (value ?? 0) / colours.end);
     const patch = window.values.map((value) => (value === null ? "0" : shown(value)));
@@ -43,6 +57,7 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
     return element(
       "div",
       { class: "conv-products" },
+      element("p", {}, "Σ value × weight = ", element("b", {}, shown(made[row * resultSize[1] + column]))),
       cellGrid(across, patch, shares, "values under the window"),
       "×",
       cellGrid(
@@ -58,10 +73,9 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
         terms.map((term) => term / end),
         "products",
       ),
-      element("span", {}, "Σ ", element("b", {}, shown(made[row * resultSize[1] + column]))),
     );
   };
-  return sliding({
+  const view = sliding({
     source: {
       ...{ values, height: sourceSize[0], width: sourceSize[1], scale: colours, padding: part.options.padding },
       label: `${input.id}, map ${source}`,
@@ -75,6 +89,9 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
     place,
     note: (where) => note({ unit, source, place: where }),
   });
+  const motion = view.querySelector("step-player");
+  sum.see = (row, column) => motion.goTo(row * resultSize[1] + column);
+  return view;
 }
 
 /** All terms of one map: a row for each input map, other channels and the bias; a place of it in numbers. */
@@ -94,7 +111,11 @@ class ConvolutionSum {
     this.marks = [];
     this.cells = [];
     this.total = element("p", { class: "conv-total", "aria-live": "polite" });
-    this.element = element("div", {}, this.total, this.table(), this.legends());
+    this.see = this.show; // which the window of the products takes over, where they are shown
+    const [onkeydown, label] = [(event) => this.obey(event), "Sum at a place: arrow keys move it"];
+    const around = { tabIndex: 0, role: "group", "aria-label": label, onkeydown };
+    this.element = element("div", around, this.total, this.table(), this.legends());
+    noting(this.element, () => this.note({ unit, place: this.place }));
     this.show(...(stage.place ?? [Math.floor(this.height / 2), Math.floor(this.width / 2)]));
   }
 
@@ -114,8 +135,7 @@ class ConvolutionSum {
     const [height, width] = this.network.size(this.input);
     const label = `map ${source}`;
     const map = { values: this.network.map(this.input, source), height, width, scale: this.scale(this.input, source) };
-    const input = markedMap({ ...map, label: "", padding: this.part.options.padding });
-    input.node.setAttribute("aria-label", label);
+    const input = markedMap({ ...map, label, padding: this.part.options.padding });
     this.marks.push((row, column) => {
       const { rows, columns } = windowAt(map.values, height, width, this.part.options, row, column);
       input.mark(rows, columns);
@@ -142,10 +162,9 @@ class ConvolutionSum {
 
   /** Return a term's map and the cell of its number here. */
   term(values, label, open = null) {
-    const map = markedMap({ values, height: this.height, width: this.width, scale: this.terms });
-    map.node.setAttribute("aria-label", label);
+    const map = markedMap({ values, height: this.height, width: this.width, scale: this.terms, label });
     this.marks.push((row, column) => map.mark([row], [column]));
-    map.follow((row, column) => row !== null && this.show(row, column));
+    map.follow((row, column) => row !== null && this.see(row, column));
     if (open) map.node.addEventListener("click", open);
     return [map.node, this.cell()];
   }
@@ -154,6 +173,16 @@ class ConvolutionSum {
   cell() {
     this.cells.push(element("output", {}));
     return this.cells.at(-1);
+  }
+
+  /** Move the place by arrow keys, within the map. */
+  obey(event) {
+    const { key, altKey, ctrlKey, metaKey } = event;
+    if (!(key in PLACE_MOVES) || altKey || ctrlKey || metaKey) return;
+    const within = (cell, count) => Math.min(Math.max(cell, 0), count - 1);
+    const [row, column] = this.place.map((cell, axis) => cell + PLACE_MOVES[key][axis]);
+    this.see(within(row, this.height), within(column, this.width));
+    event.preventDefault(); // of scrolling
   }
 
   /** Write all terms of one place. */
@@ -167,10 +196,11 @@ class ConvolutionSum {
     [...numbers, this.result[at]].forEach((number, place) => (this.cells[place].textContent = shown(number)));
     for (const mark of this.marks) mark(row, column);
     const terms = numbers.length > 6 ? `${shown(sum - this.bias)} of ${numbers.length - 1} terms` : "";
-    const written = terms ? [terms, shown(this.bias)] : numbers.map(shown);
+    const added = terms ? [terms, shown(this.bias)] : numbers.map(shown);
+    const written = added.join(" + ").replaceAll("+ −", "− ");
     const difference = Math.abs(sum - this.result[at]);
     this.total.replaceChildren(
-      `Row ${row}, column ${column}: ${written.join(" + ")} = ${shown(sum)}; the network has `,
+      `Row ${row}, column ${column}: ${written} = ${shown(sum)}; the network has `,
       element("b", {}, shown(this.result[at])),
       difference > 0 ? ` (${shown(difference)} apart: float32)` : "",
     );

@@ -92,7 +92,7 @@ function withLegend({ node }, { scale }) {
 }
 
 /** Call `note` when mouse, finger or keys have moved something in a view and then rest. */
-function noting(view, note) {
+export function noting(view, note) {
   let timer = null;
   const wait = () => {
     clearTimeout(timer);

@@ -125,3 +125,35 @@ def test_channels_that_are_not_shown_are_one_term(page: "Page", tmp_path: Path) 
     with torch.no_grad():
         whole = made.model.features[:3](made.images)[0, unit, 5, 6]  # type: ignore[index,operator,union-attr]
     assert result == pytest.approx(whole.item(), abs=6e-5)
+
+
+def test_arrow_keys_move_the_place_of_the_sum_and_the_address_follows(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("lenet5"), "#conv1/2/formula/0,3")
+    page.locator(".conv [role=group]").focus()
+    for key in ("ArrowUp", "ArrowRight", "ArrowDown"):  # the first has nowhere to go
+        page.keyboard.press(key)
+    assert numbers(page.inner_text(".conv-total"))[:2] == [1, 4]
+    page.wait_for_timeout(500)
+    assert page.evaluate("location.hash") == "#conv1/2/formula/1,4"
+
+
+def test_window_and_sum_are_at_the_same_place(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("lenet5"), "#conv2/2/formula/0,3/1")
+    page.focus(".sliding")
+    page.keyboard.press("ArrowDown")
+    assert numbers(page.inner_text(".conv-total"))[:2] == [1, 3]
+    page.locator(".conv [role=group]").focus()
+    page.keyboard.press("ArrowRight")
+    assert numbers(page.inner_text(".motion-position"))[0] == 1 * 10 + 4 + 1  # of 10×10 places, the first is 1
+    assert page.inner_text(".conv-products b") == page.locator(".conv-sum output").nth(1).inner_text()
+
+
+def test_a_map_that_is_not_connected_has_no_products(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("lenet5_1998"), "#conv2/4/formula/0,0/1")
+    assert "Map 1 is not among them." in page.inner_text(".conv")
+    assert page.locator(".conv-products").count() == 0
+
+
+def test_how_the_window_moves_is_said(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("alexnet"), "#conv1")
+    assert "Kernel 11×11, stride 4, padding 0, dilation 1." in page.inner_text(".conv")
