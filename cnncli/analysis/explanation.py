@@ -212,16 +212,18 @@ def _of_units(operation: Operation, given: Units, units: Units) -> Operation:
 def _convolution_of_units(operation: Operation, given: Units, units: Units) -> Operation:
     sources: list[list[int]] = operation.options["sources"]
     is_given = set(given) if given is not None else None
-    kept_sources, kept_kernels, start = [], [], 0
+    kept_sources, num_sources, kept_kernels, start = [], [], [], 0
     wanted = set(range(len(sources)) if units is None else units)
     for unit, channels in enumerate(sources):
         if unit in wanted:
             places = [place for place, channel in enumerate(channels) if is_given is None or channel in is_given]
             kept_sources.append([channels[place] for place in places])
+            num_sources.append(len(channels))
             kept_kernels += [start + place for place in places]
         start += len(channels)
     weight, bias = operation.tensors["weight"][kept_kernels], _taken(operation.tensors["bias"], units)
-    return Operation("convolution", {**operation.options, "sources": kept_sources}, {"weight": weight, "bias": bias})
+    options = {**operation.options, "sources": kept_sources, "num_sources": num_sources}
+    return Operation("convolution", options, {"weight": weight, "bias": bias})
 
 
 def _others(operation: Operation, number: int, nodes: Sequence[Node], shown: list[Units]) -> Tensor | None:

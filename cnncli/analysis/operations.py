@@ -114,7 +114,8 @@ def _convolution(layer: Any) -> Operation:
         return OTHER
     sources, kernels = kernels_of(layer)
     bias = layer.bias if layer.bias is not None else torch.zeros(len(sources))
-    return Operation("convolution", {**geometry, "sources": sources}, _plain(weight=kernels, bias=bias))
+    options = {**geometry, "groups": getattr(layer, "groups", 1), "sources": sources}
+    return Operation("convolution", options, _plain(weight=kernels, bias=bias))
 
 
 def _dense(layer: Any) -> Operation:

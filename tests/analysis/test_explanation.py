@@ -323,3 +323,13 @@ def test_networks_with_odd_operations(name: str) -> None:
     torch.testing.assert_close(values[-2], made["logits"][0], rtol=1e-5, atol=1e-5)
     check_sums(explanation)
     assert to_script(pack(explanation)[0])
+
+
+def test_how_many_maps_each_map_sees_is_told_beside_those_shown() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 6, 3, groups=2), nn.Flatten(), nn.Linear(96, 2)).eval()
+    explanation = explain(model, torch.randn(1, 1, 8, 8), ["a.png"], [None], units=3)
+    options = [part.operation.options for part in explanation.parts if part.operation.kind == "convolution"]
+    assert [option["groups"] for option in options] == [1, 2]
+    assert [option["num_sources"] for option in options] == [[1] * 3, [4] * 3]
+    assert sum(len(sources) for sources in options[1]["sources"]) < 3 * 4
