@@ -2,7 +2,7 @@ import { windowAt } from "./arithmetic.js";
 import { cellGrid } from "./cells.js";
 import { scaleOf, shown } from "./colours.js";
 import { element } from "./dom.js";
-import { heatmap, legend } from "./heatmap.js";
+import { heatmap, legend, pointing } from "./heatmap.js";
 import { markedMap, noting, sliding } from "./sliding.js";
 
 const LARGEST_IN_NUMBERS = 25; // weights of a kernel that is written out
@@ -13,16 +13,15 @@ export function convolutionView(stage) {
   const { network, part, unit, source } = stage;
   const [input] = network.inputsOf(part);
   const kernels = network.kernels(part, unit);
-  const isWhole = network.others(part) === null;
-  const seen = isWhole
-    ? `Map ${unit} sees ${kernels.length} of ${input.shape[0]} maps`
-    : `Of the maps that map ${unit} sees, ${kernels.length} are shown, and the others are one term`;
+  const numSeen = part.options.num_sources[network.placeOf(part, unit)];
+  const left = kernels.length < numSeen ? `; ${kernels.length} of these are shown, and the others are one term` : "";
+  const seen = `Map ${unit} sees ${numSeen} of ${input.shape[0]} maps${left}.`;
   const chosen = kernels.find((kernel) => kernel.unit === source);
   const sum = new ConvolutionSum(stage, input, kernels);
   return element(
     "div",
     { class: "conv" },
-    element("p", {}, `${seen}: each is convolved with a kernel of its own, and all are added up with the bias.`),
+    element("p", {}, `${seen} Each is convolved with a kernel of its own, and all are added up with the bias.`),
     element("p", {}, geometryOf(part.options)),
     source !== null && !chosen ? element("p", { role: "alert" }, `Map ${source} is not among them.`) : null,
     chosen ? element("h3", {}, `What comes of map ${source}`) : null,
@@ -33,11 +32,12 @@ export function convolutionView(stage) {
 }
 
 /** Return how the window moves, in words, e.g. "Kernel 3×3, stride 2, padding 1, dilation 1." */
-function geometryOf({ kernel, ...others }) {
+function geometryOf({ kernel, groups, ...others }) {
   const moves = ["stride", "padding", "dilation"].map((name) => {
     const [down, across] = others[name];
     return `${name} ${down === across ? down : `${down} down, ${across} across`}`;
   });
+  if (groups > 1) moves.push(`groups ${groups}`);
   return `Kernel ${[kernel.join("×"), ...moves].join(", ")}.`;
 }
 
@@ -50,29 +50,17 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
   const numbers = (row, column) => {
     sum.show(row, column);
     const window = windowAt(values, ...sourceSize, part.options, row, column);
-    const shares = window.values.map((value) => (value ?? 0) / colours.end);
+    const shares = sharesOf(window.values, colours);
     const patch = window.values.map((value) => (value === null ? "0" : shown(value)));
     const terms = window.values.map((value, number) => (value ?? 0) * kernel[number]);
-    const [across, end] = [part.options.kernel[1], scaleOf(terms).end];
+    const across = part.options.kernel[1];
     return element(
       "div",
       { class: "conv-products" },
       element("p", {}, "Σ value × weight = ", element("b", {}, shown(made[row * resultSize[1] + column]))),
       cellGrid(across, patch, shares, "values under the window"),
-      "×",
-      cellGrid(
-        across,
-        Array.from(kernel, shown),
-        kernel.map((weight) => weight / weights.end),
-        "weights",
-      ),
-      "=",
-      cellGrid(
-        across,
-        terms.map(shown),
-        terms.map((term) => term / end),
-        "products",
-      ),
+      operand("×", cellGrid(across, Array.from(kernel, shown), sharesOf(kernel, weights), "weights")),
+      operand("=", cellGrid(across, terms.map(shown), sharesOf(terms, scaleOf(terms)), "products")),
     );
   };
   const view = sliding({
@@ -94,6 +82,16 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
   return view;
 }
 
+/** Return a grid with the sign before it, which stay together where lines wrap. */
+function operand(sign, grid) {
+  return element("span", { class: "conv-operand" }, sign, grid);
+}
+
+/** Return numbers as shares of a scale's end; null, of the padding, as 0. */
+function sharesOf(numbers, { end }) {
+  return Array.from(numbers, (number) => number / end);
+}
+
 /** All terms of one map: a row for each input map, other channels and the bias; a place of it in numbers. */
 class ConvolutionSum {
   constructor(stage, input, kernels) {
@@ -111,6 +109,9 @@ class ConvolutionSum {
     this.marks = [];
     this.cells = [];
     this.total = element("p", { class: "conv-total", "aria-live": "polite" });
+    const [high, wide] = part.options.kernel;
+    const hint = high * wide > LARGEST_IN_NUMBERS ? "Point at a kernel to read its weights." : "";
+    this.weight = element("span", { class: "conv-weight", "aria-live": "polite" }, hint);
     this.see = this.show; // which the window of the products takes over, where they are shown
     const [onkeydown, label] = [(event) => this.obey(event), "Sum at a place: arrow keys move it"];
     const around = { tabIndex: 0, role: "group", "aria-label": label, onkeydown };
@@ -149,9 +150,16 @@ class ConvolutionSum {
 
   kernelOf(kernel, label) {
     const [height, width] = this.part.options.kernel;
-    if (kernel.length > LARGEST_IN_NUMBERS) return heatmap(kernel, height, width, this.weights);
-    const shares = kernel.map((weight) => weight / this.weights.end);
-    return cellGrid(width, Array.from(kernel, shown), shares, `kernel of ${label}`);
+    const name = `kernel of ${label}`;
+    if (kernel.length <= LARGEST_IN_NUMBERS)
+      return cellGrid(width, Array.from(kernel, shown), sharesOf(kernel, this.weights), name);
+    const picture = Object.assign(heatmap(kernel, height, width, this.weights), { role: "img", ariaLabel: name });
+    const see = (row, column) => {
+      if (row === null) return;
+      this.weight.textContent = `${name}, row ${row}, column ${column}: weight ${shown(kernel[row * width + column])}`;
+    };
+    pointing(picture, see, see);
+    return picture;
   }
 
   plainRow(name, last) {
@@ -208,6 +216,6 @@ class ConvolutionSum {
 
   legends() {
     const legends = [legend(this.weights, "weights "), legend(this.terms, "terms and result ")];
-    return element("p", { class: "conv-legends" }, ...legends);
+    return element("p", { class: "conv-legends" }, ...legends, this.weight);
   }
 }

@@ -157,3 +157,39 @@ def test_a_map_that_is_not_connected_has_no_products(page: "Page", tmp_path: Pat
 def test_how_the_window_moves_is_said(page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, written("alexnet"), "#conv1")
     assert "Kernel 11×11, stride 4, padding 0, dilation 1." in page.inner_text(".conv")
+
+
+def test_of_a_group_what_is_seen_and_what_is_shown_are_told_apart(page: "Page", tmp_path: Path) -> None:
+    made = written("alexnet", units=12, options=(("groups", 2),))
+    conv = next(part for part in made.explanation.parts if part.id == "conv2")
+    assert conv.units is not None
+    unit, sources = conv.units[0], conv.operation.options["sources"][0]
+    opened(page, tmp_path, made, f"#conv2/{unit}")
+    said = page.inner_text(".conv")
+    assert f"Map {unit} sees 48 of 96 maps; {len(sources)} of these are shown" in said
+    assert "Kernel 5×5, stride 1, padding 2, dilation 1, groups 2." in said
+
+
+def test_pointing_at_a_large_kernel_reads_its_weights(page: "Page", tmp_path: Path) -> None:
+    made = written("alexnet")
+    unit = next(part for part in made.explanation.parts if part.id == "conv1").units or [0]
+    opened(page, tmp_path, made, f"#conv1/{unit[0]}")
+    kernel = page.get_by_role("img", name="kernel of map 1")
+    box = kernel.bounding_box()
+    assert box is not None
+    kernel.hover(position={"x": box["width"] * 4.5 / 11, "y": box["height"] * 2.5 / 11})
+    weight = made.model.get_parameter("features.0.weight")[unit[0], 1, 2, 4].item()
+    *_, row, column, shown = numbers(page.inner_text(".conv-weight"))
+    assert (row, column) == (2, 4)
+    assert shown == pytest.approx(weight, abs=6e-5)
+
+
+def test_products_of_a_large_kernel_add_up(page: "Page", tmp_path: Path) -> None:
+    made = written("alexnet")
+    unit = (next(part for part in made.explanation.parts if part.id == "conv1").units or [0])[0]
+    opened(page, tmp_path, made, f"#conv1/{unit}/formula/3,2/2")
+    patch = made.images[0, 2, 12:23, 8:19]  # 11×11, four apart
+    products = patch * made.model.get_parameter("features.0.weight")[unit, 2].detach()
+    cells = page.get_by_role("img", name="products").locator("span").all_inner_texts()
+    assert [numbers(text)[0] for text in cells] == pytest.approx(products.flatten().tolist(), abs=6e-5)
+    assert numbers(page.inner_text(".conv-products b"))[0] == pytest.approx(products.sum().item(), abs=6e-5)
