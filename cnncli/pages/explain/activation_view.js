@@ -1,61 +1,85 @@
 import { ACTIVATIONS } from "./arithmetic.js";
-import { scaleOf, shown } from "./colours.js";
+import { shown } from "./colours.js";
 import { element, svg } from "./dom.js";
-import { elementwise } from "./elementwise.js";
-import { unitName } from "./unit_names.js";
+import { factorText } from "./formulas.js";
+import { fieldOf, formulaLine, placeView, valueAt } from "./place_view.js";
 
-const [CURVE_WIDTH, CURVE_HEIGHT] = [240, 140]; // of the curve, in its own units
-const CURVE_STEPS = 120; // points of the curve
+const NUM_STEPS = 120; // of the line that is a curve
+const [WIDTH, HEIGHT, MARGIN] = [260, 180, 26]; // of its drawing
 
-/** Show what an activation makes of each number, and where that is on its curve. */
+/** Show what a function makes of each number: its formula, and its curve with the number on it. */
 export function activationView(stage) {
-  const { network, part } = stage;
-  const [input] = network.inputsOf(part);
-  const { formula } = ACTIVATIONS[part.options.function];
-  const curve = curveOf(part, network.result(input));
-  const numbers = (unit, index) => {
-    const [x, y] = [input, part].map((of) => network.map(of, unit)[index]);
-    curve.mark(x, y);
-    const where = part.shape.length === 1 ? `${unitName(network, part, unit)}: ` : "";
-    return element("p", { class: "formula" }, `${where}${withNumber(formula, x)} = `, element("b", {}, shown(y)));
-  };
-  const options = ["slope", "alpha"].filter((name) => part.options[name] !== undefined);
-  const settings = options.map((name) => `, ${name} = ${shown(part.options[name])}`);
-  const title = `${part.options.function}(x) = ${formula}${settings.join("")}`;
-  return element("div", { class: "activation" }, element("p", {}, title), curve.node, elementwise(stage, numbers));
+  const { part, unit, network } = stage;
+  const { apply, formula } = ACTIVATIONS[part.options.function];
+  const source = fieldOf(stage, network.inputsOf(part)[0], unit);
+  const reach = Math.max(1, source.scale.end);
+  const curve = new Curve((x) => apply(x, part.options), reach);
+  return placeView(stage, {
+    words: `${part.options.function}(x) = ${formula}${settingsOf(part.options)}`,
+    sources: [source],
+    numbers: (row, column, result) => {
+      const value = valueAt(source, row, column);
+      curve.mark(value, result);
+      return element("div", {}, formulaLine(filledIn(formula, value, part.options), result), curve.element);
+    },
+  });
 }
 
-/** Return a formula with a number in place of x. */
-function withNumber(formula, x) {
-  return formula.replace(/(\d?)(?<![a-z])x(?![a-z])/g, (_, factor) => `${factor}${factor ? " · " : ""}${shown(x)}`);
+function settingsOf({ slope, alpha, approximate }) {
+  if (slope !== undefined) return `, slope = ${slope}`;
+  if (alpha !== undefined) return `, α = ${alpha}`;
+  return approximate === "tanh" ? ", approximated with tanh" : "";
 }
 
-/** Return the curve of an activation over the range of values, with a point that `mark(x, y)` moves. */
-function curveOf(part, values) {
-  const { apply } = ACTIVATIONS[part.options.function];
-  const { low, high } = scaleOf(values);
-  const [left, right] = [Math.min(low, -1), Math.max(high, 1)];
-  const xs = Array.from({ length: CURVE_STEPS + 1 }, (_, step) => left + ((right - left) * step) / CURVE_STEPS);
-  const ys = xs.map((x) => apply(x, part.options));
-  const [bottom, top] = [Math.min(0, ...ys), Math.max(0, ...ys)];
-  const place = (x, y) => [
-    ((x - left) / (right - left)) * CURVE_WIDTH,
-    CURVE_HEIGHT - ((y - bottom) / (top - bottom || 1)) * CURVE_HEIGHT,
-  ];
-  const [zeroX, zeroY] = place(0, 0);
-  const point = svg("circle", { r: 5, class: "curve-point" });
-  const line = xs.map((x, step) => place(x, ys[step]).join(" ")).join("L");
-  const node = svg(
-    "svg",
-    { viewBox: `-8 -8 ${CURVE_WIDTH + 16} ${CURVE_HEIGHT + 16}`, class: "curve", role: "img", "aria-label": "the curve" },
-    svg("path", { d: `M0 ${zeroY}H${CURVE_WIDTH}M${zeroX} 0V${CURVE_HEIGHT}`, class: "curve-axes" }),
-    svg("path", { d: `M${line}`, class: "curve-line" }),
-    point,
-  );
-  const mark = (x, y) => {
-    const [cx, cy] = place(x, y);
-    point.setAttribute("cx", cx);
-    point.setAttribute("cy", cy);
-  };
-  return { node, mark };
+/** Write a formula with a number for x; of one with two cases, the one that it falls into. */
+function filledIn(formula, value, { slope, alpha }) {
+  const [positive, other] = formula.replace(/, with .*/, "").split(" if x > 0, else ");
+  return (other === undefined || value > 0 ? positive : other)
+    .replace("slope", slope)
+    .replace("α", `${alpha} · `)
+    .replace(/(, |\()?(\d?)(?<![a-z])x(?![a-z])/g, (_, before, times) => {
+      if (before) return before + shown(value); // which cannot be taken for a difference
+      return (times ? `${times} · ` : "") + factorText(value);
+    });
+}
+
+/** The curve of a function from -reach to reach, and a point on it. */
+class Curve {
+  constructor(apply, reach) {
+    const xs = Array.from({ length: NUM_STEPS + 1 }, (_, step) => ((2 * step) / NUM_STEPS - 1) * reach);
+    const ys = xs.map(apply);
+    const [low, high] = [Math.min(0, ...ys), Math.max(0, ...ys)];
+    this.x = (value) => MARGIN + ((value + reach) / (2 * reach)) * (WIDTH - 2 * MARGIN);
+    this.y = (value) => HEIGHT - MARGIN - ((value - low) / (high - low)) * (HEIGHT - 2 * MARGIN);
+    const line = xs.map((x, number) => `${number ? "L" : "M"}${this.x(x).toFixed(1)} ${this.y(ys[number]).toFixed(1)}`);
+    const axes = `M${MARGIN} ${this.y(0)}H${WIDTH - MARGIN}M${this.x(0)} ${MARGIN}V${HEIGHT - MARGIN}`;
+    this.drops = svg("path", { class: "curve-drops" });
+    this.point = svg("circle", { class: "curve-point", r: 5 });
+    this.element = svg(
+      "svg",
+      {
+        class: "curve",
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        role: "img",
+        "aria-label": "The curve, and the number on it",
+      },
+      svg("path", { class: "curve-axes", d: axes }),
+      ...[-reach, reach].map((x) => axisLabel(this.x(x), this.y(0) + 14, shown(x))),
+      ...[low, high].filter(Boolean).map((y) => axisLabel(this.x(0), this.y(y) + (y > 0 ? -6 : 14), shown(y))),
+      svg("path", { class: "curve-line", d: line.join("") }),
+      this.drops,
+      this.point,
+    );
+  }
+
+  mark(value, result) {
+    const [x, y] = [this.x(value), this.y(result)];
+    this.drops.setAttribute("d", `M${x} ${this.y(0)}V${y}H${this.x(0)}`);
+    this.point.setAttribute("cx", x);
+    this.point.setAttribute("cy", y);
+  }
+}
+
+function axisLabel(x, y, words) {
+  return svg("text", { x, y }, words);
 }

@@ -64,15 +64,17 @@ function products({ network, part, unit, place, note, scale }, input, { unit: so
     );
   };
   const view = sliding({
-    source: {
-      ...{ values, height: sourceSize[0], width: sourceSize[1], scale: colours, padding: part.options.padding },
-      label: `${input.id}, map ${source}`,
-    },
+    sources: [
+      {
+        ...{ values, height: sourceSize[0], width: sourceSize[1], scale: colours, padding: part.options.padding },
+        label: `${input.id}, map ${source}`,
+        windowOf: (row, column) => windowAt(values, ...sourceSize, part.options, row, column),
+      },
+    ],
     result: {
       ...{ values: made, height: resultSize[0], width: resultSize[1], scale: scaleOf(made) },
       label: `what comes of it, before the sum`,
     },
-    windowOf: (row, column) => windowAt(values, ...sourceSize, part.options, row, column),
     numbers,
     place,
     note: (where) => note({ unit, source, place: where }),

@@ -3,6 +3,7 @@ import { element } from "./dom.js";
 import { heatmap, legend, pointing } from "./heatmap.js";
 import { mapsBehind, originIn, sumOf } from "./sums.js";
 import { unitName } from "./unit_names.js";
+import { vectorSize } from "./vector_size.js";
 
 const NUM_LARGEST = 12; // terms of a sum that are listed; the rest is added up
 const WORDS = {
@@ -36,7 +37,7 @@ function totalOf({ listed, others, bias, result }) {
 
 /** Draw values, weights and terms, a row for each map; a vector that was none is a row of its own. */
 function pictures({ network, part, go }, { values, weights, terms }, source) {
-  const [height, width] = source.shape.length === 3 ? network.size(source) : shapeOf(values.length);
+  const [height, width] = source.shape.length === 3 ? network.size(source) : vectorSize(values.length);
   const area = height * width;
   const kinds = ["value", WORDS[part.kind].second, WORDS[part.kind].term];
   const numbers = [values, weights, terms];
@@ -91,15 +92,6 @@ function pictures({ network, part, go }, { values, weights, terms }, source) {
       ),
     ),
   );
-}
-
-/** Return rows and columns to draw a vector in: 84 as the 12×7 drawings of LeNet-5's digits, others nearly square. */
-function shapeOf(length) {
-  if (length === 84) return [12, 7];
-  const height = Array.from({ length }, (_, number) => number + 1).findLast(
-    (side) => side * side <= length && length % side === 0,
-  );
-  return [height, length / height];
 }
 
 /** List the terms that are furthest from zero, and what is left of the sum. */

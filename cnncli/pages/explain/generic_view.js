@@ -1,28 +1,30 @@
 import { shown } from "./colours.js";
-import { element } from "./dom.js";
-import { legend } from "./heatmap.js";
-import { markedMap } from "./sliding.js";
+import { plusText } from "./formulas.js";
+import { formulaLine, placeView } from "./place_view.js";
 
-/** Show the result of an operation that has no view of its own: its map, as it was recorded. */
-export function genericView({ network, part, unit, place, scale, note }) {
-  const [height, width] = network.size(part);
-  const [values, colours] = [network.map(part, unit), scale(part, unit)];
-  const map = markedMap({ values, height, width, scale: colours, label: `${part.id}, ${unit}` });
-  const said = element("p", { class: "formula", "aria-live": "polite" });
-  const see = (row, column) => {
-    map.mark([row], [column]);
-    said.textContent = `Row ${row}, column ${column}: ${shown(values[row * width + column])}`;
-  };
-  map.follow((row, column) => {
-    if (row === null) return;
-    see(row, column);
-    note({ unit, place: [row, column] });
+/** Show the result of an operation that has no view of its own: its numbers, as they were recorded. */
+export function genericView(stage) {
+  const { network, part } = stage;
+  const given = network.inputsOf(part).map(({ id, shape }) => `${shape.join("×")} of ${id}`);
+  return placeView(stage, {
+    words:
+      `What ${part.layer} made of ${given.join(" and ")}, ${part.shape.join("×")}: recorded as PyTorch had it; ` +
+      "this page does not compute it anew.",
+    sources: [],
+    numbers: (row, column, result) => formulaLine(part.id, result),
   });
-  see(...(place ?? [0, 0]));
-  map.node.append(legend(colours));
-  const origin =
-    part.kind === "input"
-      ? "What the network sees of the picture."
-      : `What ${part.layer} made, as PyTorch had it; this page does not compute it anew.`;
-  return element("div", { class: "generic" }, element("p", {}, origin), said, map.node);
+}
+
+/** Show a channel of the picture, as the network sees it. */
+export function inputView(stage) {
+  const { network, unit } = stage;
+  const { mean, std } = network.manifest.preprocess;
+  return placeView(stage, {
+    words: "What the network sees of the picture: (level / 255 − mean) / std of the channel, the level from 0 to 255.",
+    sources: [],
+    numbers: (row, column, result) => {
+      const level = (result * std[unit] + mean[unit]) * 255;
+      return formulaLine(`(${shown(level)} / 255${plusText(-mean[unit])}) / ${shown(std[unit])}`, result);
+    },
+  });
 }

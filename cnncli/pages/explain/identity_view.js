@@ -1,54 +1,43 @@
 import { shown } from "./colours.js";
-import { element } from "./dom.js";
-import { elementwise } from "./elementwise.js";
-import { sliding } from "./sliding.js";
+import { fieldOf, formulaLine, placeView, valueAt } from "./place_view.js";
 
-/** Show an operation that changes nothing once a network is trained, such as dropout. */
+const DROPPED = { Dropout: "number", Dropout1d: "channel", Dropout2d: "map" };
+
+/** Show what changes nothing once a network is trained, and what it did in training. */
 export function identityView(stage) {
-  const { network, part } = stage;
-  const share = part.options.dropped;
-  const words = share
-    ? `In training each number is dropped, set to 0, with probability ${share}, and the others are divided by ` +
-      `${shown(1 - share)} to make up for it. A trained network drops nothing: what comes in goes out.`
-    : "What comes in goes out.";
-  const numbers = (unit, index) => {
-    const value = shown(network.map(part, unit)[index]);
-    return element("p", { class: "formula" }, `${value} → `, element("b", {}, value));
-  };
-  return element("div", {}, element("p", {}, words), elementwise(stage, numbers));
+  const { layer, options } = stage.part;
+  const share = options.dropped;
+  const inTraining =
+    DROPPED[layer] && share < 1
+      ? `In training, ${layer} sets each ${DROPPED[layer]} to 0 with probability ${share}, anew for every image, and ` +
+        `multiplies the others by 1 / (1 − ${share}) = ${shown(1 / (1 - share))}, so that sums stay about the same. `
+      : "";
+  const source = fieldOf(stage, stage.network.inputsOf(stage.part)[0], stage.unit);
+  return placeView(stage, {
+    words: `${inTraining}Now that the network is trained, ${layer} changes nothing: f(x) = x.`,
+    sources: [source],
+    numbers: (row, column, result) => formulaLine(`f(${shown(valueAt(source, row, column))})`, result),
+  });
 }
 
-/** Show what is put around a map. */
-export function padView({ network, part, unit, place, note, scale }) {
-  const [input] = network.inputsOf(part);
-  const [height, width] = network.size(input);
-  const [rows, columns] = network.size(part);
-  const [left, , top] = part.options.padding;
-  const [values, result] = [network.map(input, unit), network.map(part, unit)];
-  const isInside = (row, column) => row >= top && row < top + height && column >= left && column < left + width;
-  const numbers = (row, column) => {
-    const value = element("b", {}, shown(result[row * columns + column]));
-    const from = isInside(row, column) ? `row ${row - top}, column ${column - left} of ${input.id}: ` : "put around: ";
-    return element("p", { class: "formula" }, from, value);
+/** Show a map with cells around it, or without some on its sides. */
+export function padView(stage) {
+  const { network, part, unit } = stage;
+  const [left, right, top, bottom] = part.options.padding;
+  const shift = (row, column) => ({ rows: [row - top], columns: [column - left] });
+  const source = fieldOf(stage, network.inputsOf(part)[0], unit, shift);
+  const sides = `left ${left}, right ${right}, above ${top}, below ${bottom}`;
+  const cut = Math.min(left, right, top, bottom) < 0 ? "; where there are less than none, cells are cut off" : "";
+  const isInside = (row, column) => {
+    const [y, x] = [row - top, column - left];
+    return y >= 0 && y < source.height && x >= 0 && x < source.width;
   };
-  return element(
-    "div",
-    {},
-    element("p", {}, `${shown(part.options.value)} is put around each map.`),
-    sliding({
-      source: { values, height, width, scale: scale(input, unit), label: `${input.id}, map ${unit}` },
-      result: {
-        values: result,
-        height: rows,
-        width: columns,
-        scale: scale(part, unit),
-        label: `${part.id}, map ${unit}`,
-      },
-      windowOf: (row, column) =>
-        isInside(row, column) ? { rows: [row - top], columns: [column - left] } : { rows: [], columns: [] },
-      numbers,
-      place,
-      note: (where) => note({ unit, place: where }),
-    }),
-  );
+  return placeView(stage, {
+    words: `Cells of ${shown(part.options.value)} are put around the map: ${sides}${cut}.`,
+    sources: [source],
+    numbers: (row, column, result) => {
+      if (!isInside(row, column)) return formulaLine("put around", result);
+      return formulaLine(`row ${row - top}, column ${column - left} of ${source.label}`, result);
+    },
+  });
 }

@@ -2,102 +2,139 @@ import { adaptivePart, averageDivisor, windowAt } from "./arithmetic.js";
 import { cellGrid } from "./cells.js";
 import { shown } from "./colours.js";
 import { element } from "./dom.js";
-import { sliding } from "./sliding.js";
+import { bothText, factorText, plusText, sumText } from "./formulas.js";
+import { fieldOf, formulaLine, placeView } from "./place_view.js";
 
-const SQUARES = { kernel: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] }; // of subsampling
-const MOST_CELLS = 144; // of a window that is written out
+const MOST_CELLS = 49; // of a window that is written out
+const MOST_TERMS = 9; // of a sum that is
+const SQUARES = { kernel: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
 
-/** Show how a window of the input becomes one number: its largest, its mean, or the sum that a coefficient scales. */
+/** Show how each number is the largest or the mean of a window. */
 export function poolingView(stage) {
-  const { network, part, unit, place, note, scale } = stage;
-  const [input] = network.inputsOf(part);
-  const [height, width] = network.size(input);
-  const [rows, columns] = network.size(part);
-  const [values, result] = [network.map(input, unit), network.map(part, unit)];
-  const windowOf = windowsOf(part, height, width);
-  const colours = scale(input, unit);
-  const numbers = (row, column) => {
-    const window = windowOf(row, column);
-    const cells = window.rows.flatMap((y) => window.columns.map((x) => cellAt(values, height, width, y, x)));
-    const made = result[row * columns + column];
-    const [before, after] = poolingWords(stage, cells, [height, width], [row, column]);
-    const sentence = element("p", { class: "formula" }, before, element("b", {}, shown(made)), after);
-    return element("div", {}, windowGrid(part, window, cells, made, colours), sentence);
-  };
-  const { padding = [0, 0] } = part.kind === "pool" ? part.options : {};
-  return element(
-    "div",
-    { class: "pooling" },
-    element("p", {}, EXPLAINED[part.options.reduce ?? part.kind]),
-    sliding({
-      source: { values, height, width, scale: colours, padding, label: `${input.id}, map ${unit}` },
-      result: {
-        values: result,
-        height: rows,
-        width: columns,
-        scale: scale(part, unit),
-        label: `${part.id}, map ${unit}`,
-      },
-      windowOf,
-      numbers,
-      place,
-      note: (where) => note({ unit, place: where }),
-    }),
+  const { part } = stage;
+  const { options } = part;
+  const source = windowedField(stage, (row, column, map) =>
+    windowAt(map.values, map.height, map.width, options, row, column),
   );
+  return placeView(stage, {
+    words: poolingWords(options),
+    sources: [source],
+    numbers: (row, column, result) => {
+      const window = source.windowOf(row, column);
+      if (options.reduce === "max") return largestOf(source, window, result);
+      const divisor = averageDivisor(source.height, source.width, options, row, column, options);
+      const rest = options.divisor === null ? countedIn(window.values, divisor) : "";
+      return element(
+        "div",
+        {},
+        windowGrid(source, window),
+        formulaLine(meanText(window.values, divisor), result, rest),
+      );
+    },
+  });
 }
 
-const EXPLAINED = {
-  max: "The largest number of each window is kept; what lies around a map never is.",
-  average: "The mean of each window is kept.",
-  subsample: "The four numbers of each square are added up, times a coefficient and plus a bias that each map has.",
-};
-
-/** Return the function that gives the source's rows and columns of a window. */
-function windowsOf(part, height, width) {
-  if (part.kind !== "adaptive") {
-    const geometry = part.kind === "pool" ? part.options : SQUARES;
-    return (row, column) => windowAt([], height, width, geometry, row, column);
-  }
-  const size = part.options.size.map((parts, axis) => parts ?? [height, width][axis]);
-  const cells = (side, parts, place) => {
-    const [first, end] = adaptivePart(side, parts, place);
-    return Array.from({ length: end - first }, (_, step) => first + step);
-  };
-  return (row, column) => ({ rows: cells(height, size[0], row), columns: cells(width, size[1], column) });
+/** Show how each number is the largest or the mean of a part of the map, which is divided whatever its size. */
+export function adaptiveView(stage) {
+  const { network, part } = stage;
+  const sides = network.size(part);
+  const source = windowedField(stage, (row, column, { values, height, width }) => {
+    const [rows, columns] = [row, column].map((place, axis) => {
+      const [first, end] = adaptivePart([height, width][axis], sides[axis], place);
+      return Array.from({ length: end - first }, (_, step) => first + step);
+    });
+    return { rows, columns, values: rows.flatMap((y) => columns.map((x) => values[y * width + x])) };
+  });
+  const isMax = part.options.reduce === "max";
+  const parts = `The map of ${source.height}×${source.width} is divided into ${sides.join("×")} parts`;
+  return placeView(stage, {
+    words: `${parts}, and of each is taken the ${isMax ? "largest number" : "mean"}.`,
+    sources: [source],
+    numbers: (row, column, result) => {
+      const window = source.windowOf(row, column);
+      if (isMax) return largestOf(source, window, result);
+      return element(
+        "div",
+        {},
+        windowGrid(source, window),
+        formulaLine(meanText(window.values, window.values.length), result),
+      );
+    },
+  });
 }
 
-/** Return a number of a map, or null outside of it. */
-function cellAt(values, height, width, y, x) {
-  return y >= 0 && y < height && x >= 0 && x < width ? values[y * width + x] : null;
+/** Show LeNet-5's subsampling: the sum of each square, times a coefficient, plus a bias, both of the map. */
+export function subsampleView(stage) {
+  const { network, part, unit } = stage;
+  const [weight, bias] = ["weight", "bias"].map((name) => network.tensor(part, name)[network.placeOf(part, unit)]);
+  const source = windowedField(stage, (row, column, map) =>
+    windowAt(map.values, map.height, map.width, SQUARES, row, column),
+  );
+  return placeView(stage, {
+    words:
+      `Σ of each 2×2 square × coefficient + bias; map ${unit} has learnt the coefficient ${shown(weight)} ` +
+      `and the bias ${shown(bias)}.`,
+    sources: [source],
+    numbers: (row, column, result) => {
+      const window = source.windowOf(row, column);
+      const sum = window.values.reduce((total, value) => total + value, 0);
+      const scaled = `× ${factorText(weight)}${plusText(bias)}`;
+      const steps = `(${sumText(window.values)}) ${scaled} = ${factorText(sum)} ${scaled}`;
+      return element("div", {}, windowGrid(source, window), formulaLine(steps, result));
+    },
+  });
 }
 
-/** Write the window's numbers; of a maximum the one that wins is framed. */
-function windowGrid(part, window, cells, made, colours) {
-  if (cells.length > MOST_CELLS) return null;
-  const shares = cells.map((value) => (value ?? 0) / colours.end);
-  const texts = cells.map((value) => (value === null ? "–" : shown(value)));
-  const grid = cellGrid(window.columns.length, texts, shares, "the window");
-  if (part.options.reduce === "max") grid.children[cells.indexOf(made)]?.classList.add("cells-winner");
-  return grid;
+/** Return the field that a part was given for a unit, with the windows that `windowOf(row, column, field)` finds. */
+function windowedField(stage, windowOf) {
+  const field = fieldOf(stage, stage.network.inputsOf(stage.part)[0], stage.unit);
+  const padding = stage.part.options.padding ?? [0, 0];
+  return { ...field, padding, windowOf: (row, column) => windowOf(row, column, field) };
 }
 
-/** Return how a window's number comes about, in words and numbers, before and after it. */
-function poolingWords({ network, part, unit }, cells, [height, width], [row, column]) {
-  const inside = cells.filter((value) => value !== null);
+function poolingWords({ reduce, kernel, stride, padding, dilation, ceil, divisor, count_include_pad: countsPadding }) {
+  const isMax = reduce === "max";
+  const taken = isMax ? "largest number" : "mean";
+  const around = isMax ? "and never the largest" : countsPadding ? "zeros that count" : "and does not count";
+  return [
+    `The ${taken} of each window of ${kernel.join("×")}; they are ${bothText(stride)} apart.`,
+    dilation.some((step) => step > 1) ? ` Within a window the cells are ${bothText(dilation)} apart.` : "",
+    padding.some(Boolean) ? ` The padding is ${bothText(padding)} wide, ${around}.` : "",
+    ceil ? " A window that only begins inside is one, too (ceil mode)." : "",
+    divisor ? ` The sum is always divided by ${divisor}.` : "",
+  ].join("");
+}
+
+/** Say which cell of a window wins, and mark it. */
+function largestOf(source, { values, rows, columns }, result) {
+  const numbers = values.map((value) => value ?? -Infinity);
+  const best = numbers.indexOf(Math.max(...numbers));
+  const grid = windowGrid(source, { values, columns });
+  grid?.children[best].classList.add("cells-winner");
+  const where = `, at row ${rows[Math.floor(best / columns.length)]}, column ${columns[best % columns.length]}`;
+  const inside = values.filter((value) => value !== null);
+  const text = inside.length > MOST_TERMS ? `largest of ${inside.length}` : `max(${inside.map(shown).join(", ")})`;
+  return element("div", {}, grid, formulaLine(text, result, where));
+}
+
+function meanText(values, divisor) {
+  const inside = values.filter((value) => value !== null);
   const sum = inside.reduce((total, value) => total + value, 0);
-  const few = inside.length <= 9;
-  if (part.options.reduce === "max")
-    return [few ? `max(${inside.map(shown).join(", ")}) = ` : `the largest of ${inside.length} = `, ""];
-  const added = few ? inside.map(shown).join(" + ") : `Σ of ${inside.length} numbers`;
-  if (part.kind === "subsample") {
-    const [weight, bias] = ["weight", "bias"].map((name) => network.tensor(part, name)[network.placeOf(part, unit)]);
-    return [
-      `(${added}) × ${shown(weight)} + ${shown(bias)} = ${shown(sum)} × ${shown(weight)} + ${shown(bias)} = `,
-      "",
-    ];
-  }
-  const divisor =
-    part.kind === "pool" ? averageDivisor(height, width, part.options, row, column, part.options) : inside.length;
-  const counted = divisor === inside.length ? "" : `, divided by ${divisor}, the zeros around the map counted`;
-  return [`(${added}) / ${divisor} = ${shown(sum)} / ${divisor} = `, counted];
+  const terms = inside.length > MOST_TERMS ? `Σ of ${inside.length} numbers` : `(${sumText(inside)})`;
+  return `${terms} / ${divisor} = ${shown(sum)} / ${divisor}`;
+}
+
+/** Say of a window that is in part outside which of its cells are counted. */
+function countedIn(values, divisor) {
+  const numInside = values.filter((value) => value !== null).length;
+  if (numInside === values.length) return "";
+  return divisor === numInside ? `: ${divisor} cells are inside` : `: ${divisor} cells, those of the padding too`;
+}
+
+/** Return the numbers of a window as cells, or null of a large one. */
+function windowGrid({ scale }, { values, columns }) {
+  if (values.length > MOST_CELLS) return null;
+  const texts = values.map((value) => (value === null ? "–" : shown(value)));
+  const shares = values.map((value) => (value ?? 0) / scale.end);
+  return cellGrid(columns.length, texts, shares, "values under the window");
 }

@@ -6,21 +6,23 @@ import { player } from "./motion.js";
 const NOTED_AFTER = 300; // milliseconds without a move, as browsers limit how often an address may change
 
 /**
- * Show how a window slides over the map `source` and makes the map `result` of it, an element.
+ * Show how windows slide over the maps `sources` and make the map `result` of them, an element.
  *
- * Maps are `{values, height, width, scale, label}`, the source also with `padding` [rows, columns] where it has some.
- * `windowOf(row, column)` gives the source's `{rows, columns}` that a number of the result comes from, also those in
- * the padding; `numbers(row, column)` the element that explains it. It plays, or stays at `place` [row, column], and
- * follows mouse, finger and keys; `note(place)` is called where one has paused it.
+ * Maps are `{values, height, width, scale, label}`, those of `sources` also with `padding` [rows, columns] where there
+ * is some, and with `windowOf(row, column)`, the `{rows, columns}` that a number of the result comes from, also those
+ * in the padding. `numbers(row, column)` is the element that explains it. It plays, or stays at `place` [row, column],
+ * and follows mouse, finger and keys; `note(place)` is called where one has paused it.
  */
-export function sliding({ source, result, windowOf, numbers, place = null, note = () => {} }) {
-  const [from, to] = [markedMap(source), markedMap(result)];
+export function sliding({ sources, result, numbers, place = null, note = () => {} }) {
+  const [from, to] = [sources.map(markedMap), markedMap(result)];
   const shown = element("div", { class: "sliding-numbers" });
   const placeAt = (index) => [Math.floor(index / result.width), index % result.width];
   const show = (index) => {
     const [row, column] = placeAt(index);
-    const { rows, columns } = windowOf(row, column);
-    from.mark(rows, columns);
+    sources.forEach(({ windowOf }, number) => {
+      const { rows, columns } = windowOf(row, column);
+      from[number].mark(rows, columns);
+    });
     to.mark([row], [column]);
     shown.replaceChildren(numbers(row, column));
   };
@@ -28,11 +30,13 @@ export function sliding({ source, result, windowOf, numbers, place = null, note 
   const motion = player(result.height * result.width, show, { columns: result.width, playing });
   if (place) motion.index = place[0] * result.width + place[1];
   const goTo = (row, column) => row !== null && motion.goTo(row * result.width + column);
-  const centres = centresOf(result, windowOf);
-  const nearest = (row, column) => row !== null && goTo(nearestTo(centres[0], row), nearestTo(centres[1], column));
-  from.follow(nearest);
+  sources.forEach(({ windowOf }, number) => {
+    const [rows, columns] = centresOf(result, windowOf);
+    from[number].follow((row, column) => row !== null && goTo(nearestTo(rows, row), nearestTo(columns, column)));
+  });
   to.follow(goTo);
-  const maps = element("div", { class: "sliding-maps" }, withLegend(from, source), withLegend(to, result));
+  const drawn = [...from, to].map((map, number) => withLegend(map, sources[number] ?? result));
+  const maps = element("div", { class: "sliding-maps" }, ...drawn);
   const view = element("section", { class: "sliding", tabIndex: 0 }, maps, motion, shown);
   motion.obey(view);
   noting(view, () => motion.playing || note(placeAt(motion.index)));

@@ -3,10 +3,11 @@ import { combiningView, concatenationView } from "./combining_view.js";
 import { convolutionView } from "./convolution_view.js";
 import { denseView } from "./dense_view.js";
 import { flattenView } from "./flatten_view.js";
-import { genericView } from "./generic_view.js";
+import { genericView, inputView } from "./generic_view.js";
 import { identityView, padView } from "./identity_view.js";
-import { localResponseView, normView } from "./norm_view.js";
-import { poolingView } from "./pooling_view.js";
+import { localResponseView } from "./lrn_view.js";
+import { normView } from "./norm_view.js";
+import { adaptiveView, poolingView, subsampleView } from "./pooling_view.js";
 import { softmaxView } from "./softmax_view.js";
 
 /**
@@ -15,11 +16,12 @@ import { softmaxView } from "./softmax_view.js";
  * route, which is this one with changes; `note` only writes it into the address, for what the view showed already.
  */
 const VIEWS = {
+  input: inputView,
   convolution: convolutionView,
   activation: activationView,
   pool: poolingView,
-  adaptive: poolingView,
-  subsample: poolingView,
+  adaptive: adaptiveView,
+  subsample: subsampleView,
   norm: normView,
   lrn: localResponseView,
   pad: padView,

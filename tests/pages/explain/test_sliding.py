@@ -24,13 +24,14 @@ def view(page: "Page") -> "Page":
         "window.show = (place, dilation = 1) => {"
         "  const geometry = { kernel: [3, 3], stride: [2, 2], padding: [1, 1], dilation: [dilation, dilation] };"
         f"  const windowOf = (row, column) => windowAt(values, {SIDE}, {SIDE}, geometry, row, column);"
-        f"  const source = {{ values, height: {SIDE}, width: {SIDE}, scale, label: 'from', padding: [1, 1] }};"
+        f"  const from = {{ values, height: {SIDE}, width: {SIDE}, scale, label: 'from', padding: [1, 1] }};"
+        "  const sources = [{ ...from, windowOf }];"
         f"  const side = outputSide({SIDE}, geometry, 0);"
         "  const made = values.subarray(0, side * side);"
         "  const result = { values: made, height: side, width: side, scale, label: 'to' };"
         "  const numbers = (row, column) => element('p', {}, `${row},${column}`);"
         "  const note = (where) => noted.push(where);"
-        "  document.body.replaceChildren(sliding({ source, result, windowOf, numbers, place, note }));"
+        "  document.body.replaceChildren(sliding({ sources, result, numbers, place, note }));"
         "};</script>"
     )
     return page
