@@ -38,8 +38,8 @@ function filledIn(formula, value, { slope, alpha }) {
     .replace("slope", slope)
     .replace("α", `${alpha} · `)
     .replace(/(, |\()?(\d?)(?<![a-z])x(?![a-z])/g, (_, before, times) => {
-      if (before) return before + shown(value); // which cannot be taken for a difference
-      return (times ? `${times} · ` : "") + factorText(value);
+      if (before && !times) return before + shown(value); // which cannot be taken for a difference
+      return `${before ?? ""}${times ? `${times} · ` : ""}${factorText(value)}`;
     });
 }
 

@@ -60,7 +60,13 @@ export function markedMap({ values, height, width, scale, label = "", padding: [
   const style = { "--rows": rows, "--columns": columns };
   return {
     node: element("figure", { class: "marked", style }, frame, element("figcaption", {}, label)),
-    mark: (...cells) => outlines.forEach((outline) => outline.setAttribute("d", outlineOf(...cells))),
+    mark: (rowCells, columnCells) => {
+      const seen = [
+        rowCells.filter((row) => row >= -padY && row < height + padY),
+        columnCells.filter((column) => column >= -padX && column < width + padX),
+      ];
+      outlines.forEach((outline) => outline.setAttribute("d", outlineOf(...seen)));
+    },
     follow: (see) => {
       const inside = (row, column) => (row === null ? see(null) : see(row - padY, column - padX));
       pointing(canvas, inside, inside);

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnncli.models.lenet5_1998 import ScaledTanh
 from tests.pages.explain.numbers import numbers
 from tests.pages.explain.pages import Written, opened, pictures, written, written_of
 
@@ -129,6 +130,7 @@ def test_squares_of_maps_that_are_not_shown_are_one_term(page: "Page", tmp_path:
         (nn.ELU(2.0), "2 · (exp(−0.5000) − 1) = −0.7869"),
         (nn.SiLU(), "(−0.5000) / (1 + exp(−(−0.5000))) = −0.1888"),
         (nn.GELU(), "(−0.5000) · Φ(−0.5000) = −0.1543"),
+        (ScaledTanh(), "1.7159 · tanh(2 · (−0.5000) / 3) = −0.5517"),
     ],
 )
 def test_a_formula_is_filled_in_with_the_number(layer: nn.Module, text: str, page: "Page", tmp_path: Path) -> None:
