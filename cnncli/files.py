@@ -14,9 +14,12 @@ from cnncli.errors import ConfigError
 def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> Iterator[BinaryIO]:
     """Write ``path`` whole or not at all: what is written takes its place when the context ends without an error.
 
-    ``check`` is given the file that was written before it does, and may raise.
+    ``check`` is given the file that was written before it does, and may raise. A link stays, and what it leads to is
+    written; ``ConfigError`` where that is no file, such as a device.
     """
-    aside = _aside(path)
+    _check_kind(path)
+    target = path.resolve() if path.is_symlink() else path
+    aside = _aside(target)
     try:
         with naming(path):
             with aside.open("wb") as file:
@@ -24,19 +27,18 @@ def whole(path: Path, check: Callable[[Path], None] = lambda written: None) -> I
                 file.flush()
                 os.fsync(file.fileno())
             check(aside)
-            aside.replace(path)
-            _sync(path.parent)
+            aside.replace(target)
+            _sync(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def check_target(path: Path, source: Path) -> None:
+def check_target(path: Path, source: Path | None = None) -> None:
     """Raise ``ConfigError`` where a file cannot be written, or is the ``source`` that it is made of."""
-    if path.is_dir():
-        raise ConfigError(f"--output {path}: is a folder; name a file in it")
+    _check_kind(path, "--output ")
     if not path.parent.is_dir():
         raise ConfigError(f"--output {path}: there is no folder {path.parent}")
-    if path.exists() and source.exists() and path.samefile(source):
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise ConfigError(f"--output {path}: is what it is made of, and would be lost; name another file")
 
 
@@ -69,6 +71,14 @@ def sweep(directory: Path) -> None:
     """Remove what a process that was killed left half written in ``directory``."""
     for left in directory.glob(".*.tmp"):
         left.unlink(missing_ok=True)
+
+
+def _check_kind(path: Path, option: str = "") -> None:
+    """Raise ``ConfigError`` where something other than a file would be replaced by one."""
+    if path.is_dir():
+        raise ConfigError(f"{option}{path}: is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{option}{path}: is a device or a pipe, which a file would replace; name a file")
 
 
 def _aside(path: Path) -> Path:

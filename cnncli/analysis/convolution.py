@@ -60,7 +60,8 @@ def window_of(size: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0), dila
     if padding == "same" and stride != (1, 1):
         enough = "x".join(str(gap * (length - 1) // 2) for length, gap in zip(size, dilation, strict=True))
         raise ConfigError(
-            f"--padding same keeps the size, which --stride {stride[0]}x{stride[1]} does not: say --padding {enough}"
+            f"--padding same keeps the size, which a stride of {stride[0]}x{stride[1]} does not (of --pool, it is the"
+            f" window's size unless --stride says otherwise): say --padding {enough}"
         )
 
     def slide(side: int) -> Slide:

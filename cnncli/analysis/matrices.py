@@ -10,6 +10,7 @@ from cnncli.errors import ConfigError, DataError, did_you_mean
 from cnncli.text import one_line
 
 WHITE = (255, 255, 255)  # behind what is transparent
+NUMBERLIKE = re.compile(r"(nan|inf)\b", re.IGNORECASE)  # words that are read as numbers, to be refused as such
 LARGEST = 1e30  # so that squares of sums of products are numbers still
 
 
@@ -19,7 +20,7 @@ def parse_maps(text: str) -> NDArray[np.float64]:
     Returns [C, H, W]; raises ``ValueError`` saying which row is wrong, counted as lines are.
     """
     channels: list[list[list[float]]] = [[]]
-    for count, row in enumerate(re.split(r"\r?\n|[;\r]", text), 1):
+    for count, row in enumerate(re.split(r"\r?\n|[;\r]", text.replace("−", "-")), 1):
         numbers = [_number(word, count) for word in re.split(r"[\s,]+", row) if word]
         if numbers:
             channels[-1].append(numbers)
@@ -39,7 +40,7 @@ def parse_maps(text: str) -> NDArray[np.float64]:
 def kernel_of(text: str) -> NDArray[np.float64]:
     """Return the kernel [C, H, W] of a name, or the one that was typed."""
     text = text.strip()
-    if text[:1].isalpha():
+    if text[:1].isalpha() and not NUMBERLIKE.match(text):
         if text not in CLASSIC_KERNELS:
             known = did_you_mean(text, CLASSIC_KERNELS)
             raise ConfigError(f"--kernel {one_line(text)}: unknown kernel{known}")
@@ -66,7 +67,7 @@ def maps_of(data: bytes, name: str, channels: int) -> tuple[NDArray[np.float64],
     try:
         pixels = Picture(None, data).pixels(channels, WHITE)
     except DataError as error:
-        raise DataError(f"{one_line(name)}: {error}; give one, or rows of numbers as text in UTF-8") from None
+        raise DataError(f"{one_line(name)}: {error}; name a picture, or rows of numbers as text in UTF-8") from None
     return pixels.numpy().astype(np.float64), True
 
 

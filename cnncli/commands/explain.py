@@ -78,6 +78,8 @@ def _check_target(output: Path, sources: Sequence[Path]) -> None:
 
     for source in sources:
         files.check_target(output, source)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output {output}: the page is HTML: say a file whose name ends in .html")
 
 
 def _limit(units: str | None) -> int | None:
@@ -93,11 +95,11 @@ def _limit(units: str | None) -> int | None:
 
 def _labels(labels: list[str], num_pictures: int, classes: list[str]) -> list[int | None]:
     """Return the number of each picture's class."""
-    if labels and (not num_pictures or len(labels) not in (1, num_pictures)):
+    if labels and not num_pictures:
+        raise ConfigError("--label is for pictures that are named: images of --test have their own")
+    if len(labels) not in (0, 1, num_pictures):
         given = f"{counted(len(labels), 'time')} for {counted(num_pictures, 'picture')}"
-        raise ConfigError(
-            f"--label is there {given}: say it once, or for each picture; images of --test have their own"
-        )
+        raise ConfigError(f"--label is there {given}: say it once, or for each picture")
     for label in labels:
         if label not in classes:
             raise ConfigError(f"--label {one_line(label)}: no class of this checkpoint{did_you_mean(label, classes)}")

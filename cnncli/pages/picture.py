@@ -17,10 +17,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 def check_picture(path: Path) -> None:
     """Raise ``ConfigError`` where no PNG can be written, before what it is to show is computed."""
-    if path.suffix.lower() != ".png" or path.is_dir():
+    if path.suffix.lower() != ".png":
         raise ConfigError(f"--output {path}: the picture is a PNG: say a file whose name ends in .png")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+    files.check_target(path)
 
 
 def write_picture(figure: "Figure", path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_window_that_does_not_fit_is_refused_and_fits_as_told(
 
 def test_what_padding_cannot_be_is_refused() -> None:
     same: Padding = "same"
-    with pytest.raises(ConfigError, match=re.escape("--padding same keeps the size, which --stride 2x2 does not")):
+    with pytest.raises(ConfigError, match=re.escape("--padding same keeps the size, which a stride of 2x2 does not")):
         window_of((3, 3), (2, 2), same)
     with pytest.raises(ConfigError, match="at most half of --size"):
         pooled(np.ones((1, 4, 4)), "max", window_of((2, 2), (2, 2), (2, 0)))

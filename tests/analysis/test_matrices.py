@@ -107,5 +107,6 @@ def test_text_may_be_a_picture_or_marked_as_text() -> None:
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", bytes(50), "1 2".encode("utf-16"), b"1 2\xff"])
 def test_what_is_neither_is_refused(data: bytes) -> None:
-    with pytest.raises(DataError, match=re.escape(r"a\nb: ") + ".*; give one, or rows of numbers as text in UTF-8"):
+    message = re.escape(r"a\nb: ") + ".*; name a picture, or rows of numbers as text in UTF-8"
+    with pytest.raises(DataError, match=message):
         maps_of(data, "a\nb", 1)

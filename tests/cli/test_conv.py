@@ -91,7 +91,7 @@ def test_stdin_is_an_input_too(tmp_path: Path) -> None:
         (["--kernel", "1", "--stride", "0"], "--stride 0: expected a number from 1 to 999"),
         (["--kernel", "1", "--stride", "1x"], "--stride 1x: expected"),
         (["--kernel", "1", "--padding", "1000"], "--padding 1000: expected a number from 0 to 999"),
-        (["--pool", "max", "--padding", "same"], "--padding same keeps the size, which --stride 2x2 does not"),
+        (["--pool", "max", "--padding", "same"], "--padding same keeps the size, which a stride of 2x2 does not"),
         (["--kernel", "1", "--rgb"], "--rgb: a.txt is rows of numbers"),
         (["--kernel", "1", "-o", "a.jpg"], "--output a.jpg: the picture is a PNG"),
         (["--kernel", "1", "-o", "no/a.png"], "--output no/a.png: there is no folder no"),

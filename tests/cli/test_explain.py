@@ -141,6 +141,7 @@ def test_pictures_and_rows_together(folder_run: Run, pictures: list[Path], cnn: 
         ("BEST --test=-1", 2, "--test"),
         ("BEST a.jpg -o nowhere/page.html", 2, "--output nowhere/page.html: there is no folder nowhere"),
         ("BEST a.jpg -o other", 2, "--output other: is a folder"),
+        ("BEST a.jpg -o page.png", 2, "--output page.png: the page is HTML"),
         ("BEST a.jpg -o a.jpg", 2, "--output a.jpg: is what it is made of"),
         ("copy.pt a.jpg -o copy.pt", 2, "--output copy.pt: is what it is made of"),
         ("nowhere.pt a.jpg", 4, "no checkpoint at nowhere.pt"),

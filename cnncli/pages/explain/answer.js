@@ -20,7 +20,7 @@ export function answerOf(network, showsCam) {
       element("b", {}, network.classes[best]),
       ` ${shownShare(probabilities[best])}`,
     ),
-    view.label === null ? null : truthOf(network, best, probabilities),
+    network.label === null ? null : truthOf(network, best, probabilities),
     element("p", { class: "soft" }, network.isEdited ? "Edited: all numbers are computed anew." : view.name),
     element(
       "p",
@@ -33,7 +33,7 @@ export function answerOf(network, showsCam) {
 }
 
 function truthOf(network, best, probabilities) {
-  const { label } = network.view;
+  const { label } = network;
   const loss = shown(crossEntropy(network.result(network.logits), label));
   return element(
     "p",

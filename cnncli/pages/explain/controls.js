@@ -1,5 +1,6 @@
 import { element } from "./dom.js";
 import { drawThumbnail } from "./picture.js";
+import { formatRoute } from "./routes.js";
 import { SCALES } from "./scales.js";
 
 const SCALE_NAMES = { unit: "each map", layer: "each layer", global: "all layers" };
@@ -22,7 +23,7 @@ export function controlsOf(page) {
   return element(
     "div",
     { class: "controls" },
-    element("fieldset", {}, element("legend", {}, "Full colour: the largest number of"), ...radios),
+    element("fieldset", {}, element("legend", {}, "Colours reach to the largest number of"), ...radios),
     checkbox("Names and sizes", page.isDetailed, (isDetailed) => page.set({ isDetailed })),
     hasCam ? checkbox("Grad-CAM", page.showsCam, (showsCam) => page.set({ showsCam })) : null,
   );
@@ -34,12 +35,17 @@ function checkbox(name, checked, change) {
 }
 
 /** Return links to the images of the page, with thumbnails, or null where there is one image alone. */
-export function chooserOf({ network, hashOf }) {
-  const { views } = network.manifest;
+export function chooserOf(page) {
+  const { views } = page.network.manifest;
   if (views.length === 1) return null;
   const links = views.map(({ name }, image) => {
     const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
-    return element("a", { href: hashOf({ page: "overview", image }), title: name }, canvas, element("span", {}, name));
+    const onclick = (event) => {
+      event.preventDefault(); // for the view that one is in, of the other image
+      location.hash = formatRoute({ ...page.route, image });
+    };
+    const link = { href: page.hashOf({ page: "overview", image }), title: name, onclick };
+    return element("a", link, canvas, element("span", {}, name));
   });
   return element("nav", { class: "chooser", "aria-label": "Images" }, ...links);
 }

@@ -11,7 +11,10 @@ import { outputSide } from "./arithmetic.js";
  */
 export function coverageOf({ size, kernel, padding, stride, dilation }) {
   const geometry = {
-    kernel: [kernel, kernel], stride: [stride, stride], padding: [padding, padding], dilation: [dilation, dilation],
+    kernel: [kernel, kernel],
+    stride: [stride, stride],
+    padding: [padding, padding],
+    dilation: [dilation, dilation],
   };
   const windows = Math.max(0, outputSide(size, geometry, 0));
   const padded = size + 2 * padding;

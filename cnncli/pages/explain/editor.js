@@ -43,6 +43,7 @@ export function editorView({ network, redraw }) {
       element("h3", {}, "Answer"),
       answers,
       element("button", { type: "button", class: "editor-reset", onclick: reset }, "Take back all edits"),
+      element("p", { class: "soft" }, "Edits are forgotten when another image is opened."),
     ),
   ];
   answers.replaceChildren(answersOf(network));
@@ -55,7 +56,8 @@ function pictureEditor(network, refresh) {
   const { preprocess } = network.manifest;
   const [side, channels] = [preprocess.size, preprocess.channels];
   let levels = levelsOf(network.result(network.parts[0]), preprocess);
-  const pixel = element("output", { class: "soft editor-pixel" }, "Point at a pixel to read it; drag to draw.");
+  const hint = "Point at a pixel to read it; drag to draw.";
+  const pixel = element("output", { class: "soft editor-pixel" }, hint);
   const problem = element("p", { class: "editor-problem", role: "alert" });
   const tools = brushTools(channels, side);
   const put = (changed) => {
@@ -63,6 +65,12 @@ function pictureEditor(network, refresh) {
     network.setInput(valuesOf(levels, preprocess));
     board.show();
     refresh();
+  };
+  const replace = (other) => {
+    network.label = null; // of another picture nobody said what is on it
+    put(other);
+    shift.restart();
+    pixel.textContent = hint;
   };
   const see = (row, column) => {
     if (row === null) return;
@@ -75,12 +83,13 @@ function pictureEditor(network, refresh) {
   const open = async (file) => {
     problem.textContent = "";
     try {
-      put(await readPicture(file, preprocess));
+      replace(await readPicture(file, preprocess));
     } catch {
       problem.textContent = `${file.name} is no picture that this browser can read.`;
     }
   };
-  const clear = () => put(levels.map(() => 0));
+  const clear = () => replace(levels.map(() => 0));
+  const shift = shiftTools((down, right) => put(shifted(levels, side, down, right)));
   const section = element(
     "section",
     { class: "editor-picture" },
@@ -88,7 +97,7 @@ function pictureEditor(network, refresh) {
     board.canvas,
     pixel,
     tools.fields,
-    shiftTools((down, right) => put(shifted(levels, side, down, right))),
+    shift.fields,
     element("button", { type: "button", onclick: clear }, "Clear"),
     element(
       "label",
@@ -134,27 +143,24 @@ function brushTools(channels, side) {
   return { fields, brush: () => ({ colour: levels(), width: width.valueAsNumber }) };
 }
 
-/** Return buttons that move the picture by a pixel; they say how far it was moved. */
+/** Return buttons that move the picture by a pixel and say how far it was moved, and `restart()` for another one. */
 function shiftTools(move) {
-  const moved = [0, 0];
-  const output = element("output", {}, "0, 0");
+  let moved = [0, 0];
+  const output = element("output", {});
+  const restart = (down = 0, right = 0) => {
+    moved = [down, right];
+    output.textContent = moved.join(", ");
+  };
   const buttons = Object.entries(ARROWS).map(([arrow, [down, right]]) => {
     const onclick = () => {
-      moved[0] += down;
-      moved[1] += right;
-      output.textContent = `${moved[0]}, ${moved[1]}`;
+      restart(moved[0] + down, moved[1] + right);
       move(down, right);
     };
     return element("button", { type: "button", "aria-label": `Shift ${arrow}`, onclick }, arrow);
   });
-  return element(
-    "div",
-    { class: "editor-shift" },
-    "Shift by a pixel, and see the maps move with it: ",
-    ...buttons,
-    " moved by ",
-    output,
-  );
+  restart();
+  const words = "Shift by a pixel, and see the maps move with it: ";
+  return { fields: element("div", { class: "editor-shift" }, words, ...buttons, " moved by ", output), restart };
 }
 
 /** Return the likeliest classes, with their probabilities before all edits and now. */

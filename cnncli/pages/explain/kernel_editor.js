@@ -58,7 +58,10 @@ export function kernelEditor(network, changed) {
       input.style.setProperty("--colour", `rgb(${colour.join(" ")})`);
     };
     input.addEventListener("input", () => {
-      if (!Number.isFinite(input.valueAsNumber)) return;
+      const isNumber = Number.isFinite(Math.fround(input.valueAsNumber));
+      input.setCustomValidity(isNumber ? "" : "Not a number: the network still has the one before.");
+      input.reportValidity();
+      if (!isNumber) return;
       numbers[number] = input.valueAsNumber;
       network.setTensor(part, name, network.tensor(part, name));
       tint();

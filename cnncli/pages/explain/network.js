@@ -40,6 +40,7 @@ export class Network {
     this.weights.clear();
     this.results.clear();
     this.input = null;
+    this.label = this.view.label; // the true class, or null
     this.isEdited = false;
   }
 

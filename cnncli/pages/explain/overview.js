@@ -244,7 +244,7 @@ function barLinks({ network, ...page }, { part, units }) {
   const shares = network.result(part);
   return units.map((unit) => {
     const [name, share] = [network.classes[unit], shares[network.placeOf(part, unit)]];
-    const isTrue = unit === network.view.label;
+    const isTrue = unit === network.label;
     const attributes = { class: "block-bar", style: { "--share": share }, title: name };
     const mark = isTrue ? element("b", { title: "the true class" }, " ✓") : null;
     return linkTo(

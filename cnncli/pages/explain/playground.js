@@ -95,7 +95,8 @@ function movingWindow(settings, coverage, playing) {
   const around = settings.padding > 0 ? `, with its padding of zeros ${padded} × ${padded}` : "";
   const hatched = unread.length > 0 ? "; hatched: never read" : "";
   const drawings = element(
-    "div", { class: "pg-grids" },
+    "div",
+    { class: "pg-grids" },
     captioned(input.drawing, `Input ${settings.size} × ${settings.size}${around}${hatched}`),
     captioned(output.drawing, `Output ${windows} × ${windows}`),
   );

@@ -32,6 +32,8 @@ function tested(network, part) {
 
 /** Return the page `#selftest`: a table of all comparisons; what came out is also the root's `data-selftest`. */
 export function selfTestView(network) {
+  if (network.isEdited)
+    return element("p", { role: "alert" }, "Numbers were edited: take back all edits to compare those of the page.");
   const results = selfTest(network);
   const failed = results.filter(({ passed }) => !passed);
   document.documentElement.dataset.selftest = failed.length ? "failed" : "passed";

@@ -9,7 +9,7 @@ export function softmaxView({ network, part, unit, go }) {
   const most = Math.max(...logits);
   const powers = Array.from(logits, (logit) => Math.exp(logit - most));
   const total = powers.reduce((sum, power) => sum + power, 0);
-  const label = network.view.label;
+  const label = network.label;
   const rows = network.ranking().map((number) =>
     element(
       "tr",

@@ -28,7 +28,8 @@ export function inputGrid({ size, kernel, padding, stride, dilation }, { padded,
     gridLines(-padding, padded, cell),
     padding > 0 && paddingAround(size, padding, cell),
     svg("rect", { class: "pg-edge", width: size, height: size }),
-    taps, outline,
+    taps,
+    outline,
   );
   const show = (place) => {
     const [y, x] = place.map((step) => step * stride - padding);
@@ -49,7 +50,10 @@ export function outputGrid(windows, inputCell) {
     "svg",
     { class: "pg-output", viewBox: `0 0 ${windows} ${windows}`, width: windows * cell, tabindex: 0, role: "img" },
     svg("title", {}, "Point at a cell, or use the arrow keys, to move the window"),
-    written, gridLines(0, windows, cell), svg("rect", { class: "pg-edge", width: windows, height: windows }), now,
+    written,
+    gridLines(0, windows, cell),
+    svg("rect", { class: "pg-edge", width: windows, height: windows }),
+    now,
   );
   const show = ([row, column]) => {
     written.setAttribute("d", boxPath(0, 0, windows, row) + boxPath(0, row, column + 1, 1));

@@ -115,7 +115,7 @@ def test_a_kernel_is_changed(page: "Page", tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_a_picture_of_ones_own_is_put_in(resize: str, page: "Page", tmp_path: Path) -> None:
-    made = written("tinyvgg")
+    made = written("tinyvgg", labels=(3,))
     html = made.html.replace('"size":32,', f'"size":32,"resize":"{resize}","background":[10,200,90],', 1)
     assert html != made.html
     pixels = np.full((64, 32, 3), (200, 100, 50), dtype=np.uint8)
@@ -131,6 +131,7 @@ def test_a_picture_of_ones_own_is_put_in(resize: str, page: "Page", tmp_path: Pa
     seen = np.array(shown, dtype=np.uint8).reshape(32, 32, 4)[:, :, :3]
     middle, corner = seen[16, 16].tolist(), seen[0, 0].tolist()
     assert middle == [200, 100, 50]
+    assert "Wrong" not in page.inner_text("#header")  # nobody said what is on it
     assert corner == {"squash": [0, 0, 250], "crop": [200, 100, 50], "pad": [10, 200, 90]}[resize]
 
 
@@ -149,3 +150,22 @@ def test_grey_is_pillows(page: "Page") -> None:
     script = "data => Array.from(levelsIn({ data: Uint8ClampedArray.from(data) }, 1))"
     grey = np.array(page.evaluate(script, data)).reshape(8, 8)
     assert abs(grey - np.array(Image.fromarray(pixels).convert("L")).astype(float)).max() <= 1
+
+
+def test_what_is_no_number_is_no_weight(page: "Page", tmp_path: Path) -> None:
+    made = written("lenet5")
+    opened(page, tmp_path, made, "#editor")
+    field = page.get_by_label("weight 7")
+    field.fill("1e300")
+    assert field.evaluate("field => field.validationMessage").startswith("Not a number")
+    settled(page)
+    assert answers(page) == expected(made, made.images)
+
+
+def test_edited_numbers_are_not_compared_with_those_of_the_page(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("lenet5"), "#editor")
+    page.get_by_role("button", name="Shift ↓").click()
+    settled(page)
+    page.evaluate("() => { location.hash = '#selftest'; }")
+    page.wait_for_selector("text=take back all edits")
+    assert page.get_attribute("html", "data-selftest") is None

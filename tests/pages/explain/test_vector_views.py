@@ -83,11 +83,12 @@ def test_flattened_values_are_found_in_their_maps(page: "Page", tmp_path: Path) 
     with torch.no_grad():
         value = made.model.features(made.images)[0].flatten()[30].item()  # type: ignore[operator]
     said = numbers(page.inner_text(".flatten-formula"))
-    assert said[:3] == [30, unit, side * side]
-    assert said[3:6] == [within // side, side, within % side]
-    assert said[6] == pytest.approx(value, abs=1e-4)
+    row, column = divmod(within, side)
+    assert said[:4] == [30, row, column, unit]
+    assert said[4:10] == [unit, side * side, row, side, column, 30]
+    assert said[10] == pytest.approx(value, abs=1e-4)
     page.locator(".flatten-maps canvas").nth(1).hover(position={"x": 1, "y": 1})
-    assert page.inner_text(".flatten-formula").startswith(f"value {side * side} = map 1 ")
+    assert page.inner_text(".flatten-formula").startswith(f"Value {side * side} is row 0, column 0 of map 1,")
     assert page.evaluate("location.hash") == f"#flatten/{side * side}"
 
 
