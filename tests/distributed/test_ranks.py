@@ -231,7 +231,7 @@ FOLDER = (
 )
 
 
-@pytest.mark.parametrize("cache", ["off", "memory", "disk"])
+@pytest.mark.parametrize("cache", ["off", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("memory", "disk"))])
 def test_a_skipped_file_is_counted_once(cache: str, tmp_path: Path, picture_folder: PictureFolder) -> None:
     root = picture_folder("train", "val", per_class=3)
     for path in ("train/left/0.jpg", "train/top/1.jpg", "val/left/2.jpg"):

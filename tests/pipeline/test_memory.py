@@ -63,7 +63,9 @@ def listed(folder: Path, picture: Path, number: int, shares: str) -> tuple[int, 
     return files, size
 
 
-@pytest.mark.parametrize("shares", ["validation: 0", "validation: 0.1, test: 0.1"])
+@pytest.mark.parametrize(
+    "shares", [pytest.param("validation: 0", marks=pytest.mark.slow), "validation: 0.1, test: 0.1"]
+)
 def test_a_list_of_1_280_000_files_takes_150_mb_at_most(
     shares: str, tmp_path: Path, picture_folder: PictureFolder
 ) -> None:
@@ -108,7 +110,9 @@ print(*watching.sizes)
 """
 
 
-@pytest.mark.parametrize(("cache", "leaks"), [("off", "no"), ("memory", "no"), ("memory", "leaks")])
+@pytest.mark.parametrize(
+    ("cache", "leaks"), [("off", "no"), pytest.param("memory", "no", marks=pytest.mark.slow), ("memory", "leaks")]
+)
 def test_memory_is_flat(
     cache: str, leaks: str, folder_config: Path, picture_folder: PictureFolder, tmp_path: Path
 ) -> None:

@@ -24,7 +24,9 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name.endswith("resnet18") else name for name in SIZES]
+)
 def test_every_part_has_a_view(name: str, page: "Page", tmp_path: Path) -> None:
     made = written(name, num_images=1)
     opened(page, tmp_path, made)
