@@ -36,10 +36,13 @@ def test_the_fingerprint_tells_runs_apart(forks: Forks, whole: str, tmp_path: Pa
     assert killing.fingerprint(tmp_path) != whole
 
 
-def test_killed_at_a_random_instant(forks: Forks, whole: str, tmp_path: Path) -> None:
-    """25 times at least, ten of them inside an epoch and five inside a save; benchmarks/soak.py does it 200 times."""
+@pytest.mark.parametrize(("number", "epochs", "saves"), [(8, 3, 2), pytest.param(25, 10, 5, marks=pytest.mark.slow)])
+def test_killed_at_a_random_instant(
+    number: int, epochs: int, saves: int, forks: Forks, whole: str, tmp_path: Path
+) -> None:
+    """That often at least, some of them inside an epoch and inside a save; benchmarks/soak.py does it 200 times."""
     draw, kills, inside_epoch, inside_save = random.Random(0), 0, 0, 0
-    while kills < 25 or inside_epoch < 10 or inside_save < 5:
+    while kills < number or inside_epoch < epochs or inside_save < saves:
         folder = tmp_path / str(kills)
         killing.prepare(folder)
         epoch, save = killing.kill_somewhere(forks, folder, draw, longest=1.5)
