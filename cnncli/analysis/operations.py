@@ -88,9 +88,14 @@ def _function(node: Node, inputs: Sequence[Tensor]) -> Operation:
         return Operation("input")
     if node.operation in ("cat", "concat", "concatenate") and len(node.output) == sum(map(len, inputs)):
         return Operation("concatenate")
-    if node.operation in ("add", "mul") and len(inputs) == 2:
+    if node.operation in ("add", "mul") and len(inputs) == 2 and all(_goes_with(node.output, x) for x in inputs):
         return Operation("add" if node.operation == "add" else "multiply")
     return OTHER
+
+
+def _goes_with(output: Tensor, value: Tensor) -> bool:
+    """Whether each number of a result has its own number of an input, or one of its row, its column or its map."""
+    return value.shape == output.shape or value.dim() == output.dim() <= 3
 
 
 def _shape_of_curve(layer: nn.Module) -> dict[str, Any]:

@@ -7,16 +7,15 @@ const COMBINING = {
   add: { name: "sum", sign: "+" },
   multiply: { name: "product", sign: "×" },
 };
-const onlyPlace = () => ({ rows: [0], columns: [0] });
 
 /** Show how two branches are added or multiplied, number by number. */
 export function combiningView(stage) {
   const { network, part, unit } = stage;
   const { name, sign } = COMBINING[part.kind];
   const sources = sourcesOf(network, part, unit).map(({ part: input, units }) => {
-    const isSingle = network.size(input).every((side) => side === 1) && input.shape.length === part.shape.length;
     const field = fieldOf(stage, input, units[0]);
-    return isSingle && field.values.length === 1 ? { ...field, windowOf: onlyPlace } : field;
+    const windowOf = (row, column) => ({ rows: [row % field.height], columns: [column % field.width] });
+    return { ...field, windowOf };
   });
   return placeView(stage, {
     words: `Each number is the ${name} of those that both branches made at its place.`,

@@ -127,13 +127,21 @@ function locallyNormalised(network, part) {
   });
 }
 
-/** Combine two results number by number; one that has a single number a map goes with each of a larger map. */
+/** Combine two results number by number; where one has a single map, row or column, that goes with all of the other. */
 function combined(network, part, make) {
-  const [left, right] = network.inputsOf(part).map((input) => network.result(input));
-  const size = Math.max(left.length, right.length);
-  const [every, other] = [size / left.length, size / right.length];
-  const numbers = Float32Array.from({ length: size }, (_, n) =>
-    make(left[Math.floor(n / every)], right[Math.floor(n / other)]),
-  );
-  return numbers;
+  const [left, right] = network.inputsOf(part).map((input) => {
+    const [values, count, [rows, columns]] = [
+      network.result(input),
+      network.unitsOf(input).length,
+      network.size(input),
+    ];
+    return (place, row, column) => values[((place % count) * rows + (row % rows)) * columns + (column % columns)];
+  });
+  const [height, width] = network.size(part);
+  const length = network.unitsOf(part).length * height * width;
+  return Float32Array.from({ length }, (_, number) => {
+    const cell = number % (height * width);
+    const where = [Math.floor(number / (height * width)), Math.floor(cell / width), cell % width];
+    return make(left(...where), right(...where));
+  });
 }

@@ -28,9 +28,9 @@ function fieldName(part, unit) {
   return part.shape.length === 1 ? part.id : `${part.id}, map ${unit}`;
 }
 
-/** Return the number of a field at a place; one that is all of its map goes with each place. */
-export function valueAt({ values, width }, row, column) {
-  return values.length === 1 ? values[0] : values[row * width + column];
+/** Return the number of a field at a place; a single row or column goes with each of a larger map. */
+export function valueAt({ values, height, width }, row, column) {
+  return values[(row % height) * width + (column % width)];
 }
 
 /** Return a line that ends in the number which it comes to, and may go on after it. */

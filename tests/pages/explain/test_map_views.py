@@ -92,6 +92,48 @@ def test_a_map_that_was_put_behind_others_leads_to_where_it_came_from(
     assert page.evaluate("location.hash") == "#conv3/2/formula/2,3"
 
 
+class Spread(nn.Module):
+    """Multiplies maps [C, H, W] by one map, by a row and by a column of each, and adds them to one map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 3)
+        self.one = nn.Conv2d(3, 1, 1)
+        self.last = nn.Linear(75, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.first(images)
+        maps = maps * self.one(maps)
+        maps = maps * maps.mean(3, keepdim=True)
+        maps = maps.mean(2, keepdim=True) * maps
+        maps = self.one(maps) + maps
+        logits: Tensor = self.last(maps.flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("id", "sources"),
+    [
+        ("mul1", [("conv1", 2, 3, 1), ("conv2", 0, 3, 1)]),
+        ("mul2", [("mul1", 2, 3, 1), ("mean1", 2, 3, 0)]),
+        ("mul3", [("mean2", 2, 0, 1), ("mul2", 2, 3, 1)]),
+        ("add1", [("conv3", 0, 3, 1), ("mul3", 2, 3, 1)]),
+    ],
+)
+def test_a_single_map_row_or_column_goes_with_all_of_the_other(
+    id: str, sources: list[tuple[str, int, int, int]], page: "Page", tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    made = written_of(Spread(), pictures(1, 1, 7), ["a", "b", "c", "d"])
+    opened(page, tmp_path, made, f"#{id}/2/formula/3,1")
+    terms = [abs(value(made, *source)) for source in sources]
+    assert [abs(term) for term in numbers(page.inner_text(".formula"))[:2]] == pytest.approx(terms, abs=6e-5)
+    assert results(page) == pytest.approx(value(made, id, 2, 3, 1), abs=6e-5)
+    links = page.locator(".place > p").last.locator("a")
+    hashes = [links.nth(number).get_attribute("href") for number in range(2)]
+    assert hashes == [f"#{source}/{unit}/formula/{row},{column}" for source, unit, row, column in sources]
+
+
 def test_links_lead_to_the_place_that_is_looked_at(mixed: Written, page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, mixed, "#pool1/2/formula/1,2")
     page.focus(".sliding")
