@@ -1,7 +1,9 @@
 import { shown } from "./colours.js";
+import { element } from "./dom.js";
 import { factorText } from "./formulas.js";
 import { sourcesOf } from "./links.js";
 import { fieldOf, formulaLine, placeView, valueAt } from "./place_view.js";
+import { formatRoute } from "./routes.js";
 
 const COMBINING = {
   add: { name: "sum", sign: "+" },
@@ -44,8 +46,10 @@ export function concatenationView(stage) {
     sources: isVector ? [] : [fieldOf(stage, input, from)],
     numbers: (row, column, result) => {
       if (!isVector) return formulaLine(`row ${row}, column ${column} of ${input.id}, map ${from}`, result);
-      const origin = originOf(units[row * width + column]);
-      return formulaLine(`number ${origin.from} of ${origin.input.id}`, result);
+      const { input: vector, from: number } = originOf(units[row * width + column]);
+      const href = formatRoute({ id: vector.id, unit: number, image: network.image });
+      const link = element("p", { class: "soft" }, "← ", element("a", { href }, `${vector.id}, neuron ${number}`));
+      return element("div", {}, formulaLine(`neuron ${number} of ${vector.id}`, result), link);
     },
   });
 }

@@ -92,6 +92,31 @@ def test_a_map_that_was_put_behind_others_leads_to_where_it_came_from(
     assert page.evaluate("location.hash") == "#conv3/2/formula/2,3"
 
 
+class Halves(nn.Module):
+    """Lays two vectors one behind the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.last = nn.Linear(16, 3), nn.Linear(16, 5), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = images.flatten(1)
+        logits: Tensor = self.last(torch.cat([self.left(values), self.right(values)], 1))
+        return logits
+
+
+def test_a_number_of_a_vector_leads_to_the_vector_it_came_from(page: "Page", tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = written_of(Halves(), pictures(1, 1, 4), ["a", "b", "c"])
+    opened(page, tmp_path, made, "#cat1/5")
+    assert results(page) == pytest.approx(value(made, "dense2", 2), abs=6e-5)
+    page.focus(".sliding")
+    page.keyboard.press("ArrowRight")
+    assert results(page) == pytest.approx(value(made, "dense2", 3), abs=6e-5)
+    page.click(".place a:text('dense2, neuron 3')")
+    assert page.evaluate("location.hash") == "#dense2/3"
+
+
 class Spread(nn.Module):
     """Multiplies maps [C, H, W] by one map, by a row and by a column of each, and adds them to one map."""
 
