@@ -101,6 +101,8 @@ class _Tracer(TorchFunctionMode):
             return function(*args, **given)
         sources = self._sources((args, list(given.values())))  # before the function may write upon them
         result = function(*args, **given)
+        if function is Tensor.__setitem__:
+            result = args[0]  # which it writes upon, and returns nothing
         made = next(tensors(result), None)
         if made is not None and sources:
             layer = _as_layer(function, args, given, made)

@@ -229,3 +229,17 @@ def test_without_gradients_all_else_is_there() -> None:
 def test_a_network_without_logits_is_refused(forward: Callable[..., Tensor]) -> None:
     with pytest.raises(ValueError, match="does not end in one number a class"):
         followed(forward)
+
+
+def test_what_is_written_into_a_part_of_a_tensor_is_followed() -> None:
+    class Masking(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            maps = images * 1
+            maps[:, 0] = 0
+            return maps.flatten(1)
+
+    image = torch.ones(1, 2, 2, 2)
+    nodes = trace(Masking(), image)
+    assert [node.operation for node in nodes] == ["Input", "mul", "setitem", "Flatten"]
+    assert nodes[2].output[0].abs().sum() == 0
+    assert nodes[3].inputs == (2,)

@@ -8,6 +8,7 @@ from cnncli import __version__, files
 from cnncli.pages.explain.archive import pack, to_script
 from cnncli.pages.explain.bundle import bundle, style
 from cnncli.pages.markup import text
+from cnncli.text import one_line
 
 if TYPE_CHECKING:
     from cnncli.analysis.explanation import Explanation
@@ -28,8 +29,8 @@ def page_of(explanation: "Explanation", checkpoint: "Checkpoint", name: str) -> 
     about: dict[str, Any] = {
         "version": __version__,
         "model": checkpoint.model,
-        "checkpoint": name,
-        "classes": checkpoint.classes,
+        "checkpoint": one_line(name),
+        "classes": list(map(one_line, checkpoint.classes)),
         "preprocess": checkpoint.preprocess,
     }
     template = Template((SOURCES / "page.html").read_text(encoding="utf-8"))

@@ -73,7 +73,8 @@ class Curve {
   }
 
   mark(value, result) {
-    const [x, y] = [this.x(value), this.y(result)];
+    const isOn = Number.isFinite(value) && Number.isFinite(result);
+    const [x, y] = isOn ? [this.x(value), this.y(result)] : [-WIDTH, -HEIGHT]; // out of sight
     this.drops.setAttribute("d", `M${x} ${this.y(0)}V${y}H${this.x(0)}`);
     this.point.setAttribute("cx", x);
     this.point.setAttribute("cy", y);

@@ -12,7 +12,7 @@ export function cellGrid(columns, texts, shares, label) {
   });
   return element(
     "div",
-    { class: "cells", role: "img", "aria-label": label, style: { "--columns": columns } },
+    { class: "cells", role: "group", "aria-label": label, style: { "--columns": columns } },
     ...cells,
   );
 }

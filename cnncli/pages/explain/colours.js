@@ -22,10 +22,11 @@ export function scaleOf(...maps) {
   let [low, high] = [Infinity, -Infinity];
   for (const map of maps) {
     for (const value of map) {
-      if (value < low) low = value;
-      if (value > high) high = value;
+      if (value < low && value !== -Infinity) low = value;
+      if (value > high && value !== Infinity) high = value;
     }
   }
+  if (low > high) [low, high] = [0, 0]; // no number is finite
   return { low, high, end: Math.max(Math.abs(low), Math.abs(high)) || 1 };
 }
 

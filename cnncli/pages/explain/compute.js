@@ -4,6 +4,7 @@ import {
   adaptiveMax,
   averagePool,
   batchNorm,
+  channelWindow,
   dense,
   localResponse,
   maxPool,
@@ -88,8 +89,8 @@ function convolved(network, part) {
   const result = new Float32Array(network.unitsOf(part).length * height * width);
   network.unitsOf(part).forEach((unit, place) => {
     const sums = new Float64Array(height * width).fill(bias[place]);
-    for (const { unit: source } of network.kernels(part, unit)) {
-      network.intermediate(part, unit, source).forEach((value, number) => (sums[number] += value));
+    for (const kernel of network.kernels(part, unit)) {
+      network.intermediate(part, kernel).forEach((value, number) => (sums[number] += value));
     }
     result.set(sums, place * sums.length);
   });
@@ -119,11 +120,11 @@ function locallyNormalised(network, part) {
   const [area, others] = [height * width, network.others(part)];
   return values.map((value, number) => {
     const place = number % area;
-    const channels = others
-      ? [value]
-      : Array.from({ length: values.length / area }, (_, c) => values[c * area + place]);
-    const channel = others ? 0 : Math.floor(number / area);
-    return localResponse(channels, channel, part.options, others ? others[number] : 0);
+    if (others) return localResponse([value], 0, part.options, others[number]);
+    const channel = Math.floor(number / area);
+    const [first, end] = channelWindow(channel, values.length / area, part.options.size);
+    const around = Array.from({ length: end - first }, (_, step) => values[(first + step) * area + place]);
+    return localResponse(around, channel - first, part.options);
   });
 }
 

@@ -3,7 +3,7 @@ import { drawThumbnail } from "./picture.js";
 import { formatRoute } from "./routes.js";
 import { SCALES } from "./scales.js";
 
-const SCALE_NAMES = { unit: "each map", layer: "each layer", global: "all layers" };
+const SCALE_NAMES = { unit: "each map", layer: "each layer", global: "all maps" };
 
 /** Return what one sets of the page, above the overview; `page` is that of `main.js`. */
 export function controlsOf(page) {
@@ -41,6 +41,7 @@ export function chooserOf(page) {
   const links = views.map(({ name }, image) => {
     const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
     const onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // which open it elsewhere
       event.preventDefault(); // for the view that one is in, of the other image
       location.hash = formatRoute({ ...page.route, image });
     };
@@ -70,7 +71,7 @@ export function leftOutOf(network) {
     element(
       "summary",
       {},
-      `Of large layers those units are shown that matter most for the answer, such as ${countOf(most)} maps of ${most.id}; `,
+      `Of large layers those units are shown that matter most for the answer, such as ${countOf(most)} ${most.shape.length > 1 ? "maps" : "neurons"} of ${most.id}; `,
       element("code", {}, "cnn explain --units"),
       " changes it.",
     ),

@@ -42,10 +42,11 @@ function geometryOf({ kernel, groups, ...others }) {
 }
 
 /** Show the window slide over one input map, with value × weight of each of its cells; the sum goes with it. */
-function products({ network, part, unit, place, note, scale }, input, { unit: source, kernel }, sum) {
+function products({ network, part, unit, place, note, scale }, input, chosen, sum) {
+  const { unit: source, kernel } = chosen;
   const [sourceSize, resultSize] = [network.size(input), network.size(part)];
   const values = network.map(input, source);
-  const made = network.intermediate(part, unit, source);
+  const made = network.intermediate(part, chosen);
   const [colours, weights] = [scale(input, source), scaleOf(kernel)];
   const numbers = (row, column) => {
     sum.show(row, column);
@@ -105,7 +106,7 @@ class ConvolutionSum {
     this.others = network.others(part)?.subarray(at * area, (at + 1) * area) ?? null;
     this.bias = network.tensor(part, "bias")[at];
     this.result = network.map(part, unit);
-    this.made = kernels.map((kernel) => network.intermediate(part, unit, kernel.unit));
+    this.made = kernels.map((kernel) => network.intermediate(part, kernel));
     this.weights = scaleOf(...kernels.map(({ kernel }) => kernel));
     this.terms = scaleOf(...this.made, this.result);
     this.marks = [];

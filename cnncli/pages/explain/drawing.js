@@ -44,6 +44,7 @@ function dab(levels, side, channels, [row, column], { colour, width }) {
 function obeyPointer(canvas, see, draw) {
   let before = null; // where the stroke is; null while none is drawn
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.button) return; // which has a menu
     canvas.setPointerCapture(event.pointerId);
     before = placeUnder(canvas, event);
     draw(before);

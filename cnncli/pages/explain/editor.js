@@ -1,10 +1,9 @@
-import { numbersOf } from "./archive.js";
-import { softmax } from "./arithmetic.js";
 import { element } from "./dom.js";
 import { drawing } from "./drawing.js";
 import { kernelEditor } from "./kernel_editor.js";
 import { readPicture } from "./picture_file.js";
 import { levelsOf, shifted, valuesOf } from "./pixels.js";
+import { shownShare } from "./shares.js";
 
 const NUM_LISTED = 10; // classes
 const ARROWS = { "←": [0, -1], "↑": [-1, 0], "↓": [1, 0], "→": [0, 1] };
@@ -30,13 +29,16 @@ export function editorView({ network, redraw }) {
   };
   const reset = () => {
     network.reset();
-    page.replaceChildren(...contents());
+    page.replaceChildren(...contents().filter(Boolean));
+    page.querySelector(".editor-reset").focus();
     refresh();
   };
   const contents = () => [
     element("h2", {}, "Editor"),
     pictureEditor(network, refresh),
-    element("section", {}, element("h3", {}, "Kernels"), kernelEditor(network, refresh)),
+    network.parts.some(({ kind }) => kind === "convolution")
+      ? element("section", {}, element("h3", {}, "Kernels"), kernelEditor(network, refresh))
+      : null,
     element(
       "section",
       {},
@@ -166,12 +168,12 @@ function shiftTools(move) {
 /** Return the likeliest classes, with their probabilities before all edits and now. */
 function answersOf(network) {
   const now = network.result(network.probabilities);
-  const before = softmax(numbersOf(network.view.outputs[network.logits.number]));
+  const before = network.before ?? now;
   const rows = network
     .ranking()
     .slice(0, NUM_LISTED)
     .map((number) => {
-      const shares = [before[number], now[number]].map((share) => element("td", {}, `${(100 * share).toFixed(2)} %`));
+      const shares = [before[number], now[number]].map((share) => element("td", {}, shownShare(share)));
       const bar = element("td", { class: "editor-bar", style: { "--before": before[number], "--now": now[number] } });
       return element("tr", {}, element("th", { scope: "row" }, network.classes[number]), ...shares, bar);
     });

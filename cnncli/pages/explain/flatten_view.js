@@ -8,7 +8,7 @@ import { originIn } from "./sums.js";
 export function flattenView({ network, part, unit, scale, go, note }) {
   const [maps] = network.inputsOf(part);
   const [height, width] = network.size(maps);
-  const colours = scale(maps, network.unitsOf(maps)[0]);
+  const colours = scale(part, unit);
   const sentence = element("p", { class: "flatten-formula", "aria-live": "polite" });
   const say = (number) => {
     const origin = originIn(network, maps, number);

@@ -28,7 +28,7 @@ function paletteOf(dark) {
 }
 
 /** Paint a map anew on its canvas, whose size stays. */
-export function paint(canvas, values, scale) {
+function paint(canvas, values, scale) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);

@@ -12,7 +12,14 @@ export function kernelEditor(network, changed) {
     );
     const select = element(
       "select",
-      { "aria-label": label, onchange: () => (choose(values[select.selectedIndex]), show()) },
+      {
+        "aria-label": label,
+        onchange: () => (
+          choose(values[select.selectedIndex]),
+          show(),
+          choosers.querySelector(`[aria-label="${label}"]`).focus()
+        ),
+      },
       ...options,
     );
     return element("label", {}, `${label} `, select);

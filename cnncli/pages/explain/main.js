@@ -36,7 +36,7 @@ class Page {
     this.drawAll();
     await this.follow();
     let last = Promise.resolve();
-    addEventListener("hashchange", () => (last = last.finally(() => this.follow()))); // one after the other
+    addEventListener("hashchange", () => (last = last.catch(() => {}).then(() => this.follow()))); // one after the other
     addEventListener("keydown", (event) => this.obey(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
     await this.overview.whenDrawn;
@@ -110,7 +110,7 @@ class Page {
 
   recolour() {
     this.repaint();
-    this.drawPanel();
+    if (this.route.page !== "editor") this.drawPanel(); // which would forget its brush
   }
 
   drawPanel() {
@@ -122,11 +122,13 @@ class Page {
       playground: () => this.playgroundView(),
       part: () => this.partView(),
     };
-    const hadFocus = this.panel.contains(document.activeElement);
+    const focused = this.panel.contains(document.activeElement) ? document.activeElement : null;
     if (this.route.page !== "part" || problem) this.overview.open((this.opened = null));
+    this.panel.replaceChildren(); // so that nothing stale stays where a view fails
     const view = problem ? problemView(problem, this) : pages[this.route.page]?.();
     this.panel.replaceChildren(...(view ? [view] : []));
-    if (hadFocus && view) this.panel.focus({ preventScroll: true });
+    const chooser = focused?.matches(".panel-unit select") ? this.panel.querySelector(".panel-unit select") : null;
+    if (focused && view) (chooser ?? this.panel).focus({ preventScroll: true });
   }
 
   partView() {

@@ -40,20 +40,26 @@ export class Network {
     this.weights.clear();
     this.results.clear();
     this.input = null;
+    this.before = null;
     this.label = this.view.label; // the true class, or null
     this.isEdited = false;
   }
 
   /** Put another image [C, H, W], as the network sees it, in place of the page's; all is computed anew. */
   setInput(values) {
+    this.forget();
     this.input = values;
-    this.isEdited = true;
-    this.results.clear();
   }
 
   /** Put other numbers in place of a part's tensor; all is computed anew. */
   setTensor(part, name, values) {
+    this.forget();
     this.weights.set(`${part.id}/${name}`, values);
+  }
+
+  /** Have all computed anew; `before` are the probabilities before all edits. */
+  forget() {
+    this.before ??= this.result(this.probabilities);
     this.isEdited = true;
     this.results.clear();
   }
@@ -134,11 +140,9 @@ export class Network {
   }
 
   /** Return the map that one kernel makes of one input map, before all are added up. */
-  intermediate(part, unit, source) {
+  intermediate(part, { unit, kernel }) {
     const [input] = this.inputsOf(part);
-    const [height, width] = this.size(input);
-    const { kernel } = this.kernels(part, unit).find((candidate) => candidate.unit === source);
-    return correlate(this.map(input, source), height, width, kernel, part.options);
+    return correlate(this.map(input, unit), ...this.size(input), kernel, part.options);
   }
 
   /** Return the part whose result the logits are, and the one of the probabilities. */

@@ -3,6 +3,8 @@ import { sheetOf } from "./sheet.js";
 import { unitName } from "./unit_names.js";
 import { viewOf } from "./views.js";
 
+const LARGEST_PLAYED = 256; // pixels a side of the playground
+
 /** Return why a route leads nowhere, in words, or null where it does lead somewhere. */
 export function problemOf(network, route) {
   const { page, path, id, unit, place, image } = route;
@@ -83,9 +85,10 @@ function factsOf(network, part, { hashOf }) {
   const sizes = inputs.map(({ shape }) => shape.join("×")).join(", ");
   const facts = [part.layer, `${sizes}${sizes ? " → " : ""}${part.shape.join("×")}`];
   if (part.formula && !facts.includes(part.formula)) facts.push(part.formula);
-  const { kernel, padding, stride, dilation } = part.options;
-  const isSquare = stride && [kernel, padding, stride, dilation].every(([height, width]) => height === width);
-  const sides = isSquare && [network.size(inputs[0])[0], kernel[0], padding[0], stride[0], dilation[0]];
-  const link = isSquare ? element("a", { href: hashOf({ page: "playground", rest: sides }) }, "try other sizes") : null;
+  const { kernel, padding, stride, dilation, ceil = false } = part.options;
+  const pairs = stride && [network.size(inputs[0]), kernel, padding, stride, dilation];
+  const fits = pairs && !ceil && pairs[0][0] <= LARGEST_PLAYED && pairs.every(([height, width]) => height === width);
+  const sides = fits && pairs.map(([side]) => side);
+  const link = fits ? element("a", { href: hashOf({ page: "playground", rest: sides }) }, "try other sizes") : null;
   return element("p", { class: "soft" }, facts.join(" · "), link ? " · " : null, link);
 }

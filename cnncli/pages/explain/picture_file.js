@@ -16,12 +16,13 @@ export async function readPicture(file, preprocess) {
   context.fillStyle = `rgb(${(preprocess.background ?? [255, 255, 255]).join(" ")})`;
   context.fillRect(0, 0, side, side);
   context.drawImage(bitmap, ...placement(bitmap.width, bitmap.height, side, preprocess.resize));
+  bitmap.close();
   const start = Math.floor((side - preprocess.size) / 2);
   return levelsIn(context.getImageData(start, start, preprocess.size, preprocess.size), preprocess.channels);
 }
 
 /** Return the part of a picture that is taken, and where it goes: x, y, width and height, of each. */
-export function placement(width, height, side, resize) {
+function placement(width, height, side, resize) {
   if (resize === "crop") {
     const short = Math.min(width, height);
     return [Math.floor((width - short) / 2), Math.floor((height - short) / 2), short, short, 0, 0, side, side];

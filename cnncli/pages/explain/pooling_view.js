@@ -108,7 +108,7 @@ function poolingWords({ reduce, kernel, stride, padding, dilation, ceil, divisor
 /** Say which cell of a window wins, and mark it. */
 function largestOf(source, { values, rows, columns }, result) {
   const numbers = values.map((value) => value ?? -Infinity);
-  const best = numbers.indexOf(Math.max(...numbers));
+  const best = numbers.findIndex((value) => Object.is(value, Math.max(...numbers)));
   const grid = windowGrid(source, { values, columns });
   grid?.children[best].classList.add("cells-winner");
   const where = `, at row ${rows[Math.floor(best / columns.length)]}, column ${columns[best % columns.length]}`;

@@ -7,8 +7,8 @@ const layerScales = new WeakMap(); // by a layer's numbers, which are others aft
 
 /** Return the scale of a unit's map in one of the modes of `SCALES`. */
 export function scaleIn(mode, network, part, unit) {
-  if (mode === "unit" && part.kind !== "input") return scaleOf(network.map(part, unit));
-  if (mode !== "global" || part.kind === "input") return layerScale(network, part);
+  if (mode === "layer" || part.kind === "input" || part.shape.length === 1) return layerScale(network, part);
+  if (mode === "unit") return scaleOf(network.map(part, unit));
   const scales = network.parts.filter(({ shape }) => shape.length === 3).map((other) => layerScale(network, other));
   return scaleOf(scales.flatMap(({ low, high }) => [low, high]));
 }

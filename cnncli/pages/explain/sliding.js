@@ -37,7 +37,13 @@ export function sliding({ sources, result, numbers, place = null, note = () => {
   to.follow(goTo);
   const drawn = [...from, to].map((map, number) => withLegend(map, sources[number] ?? result));
   const maps = element("div", { class: "sliding-maps" }, ...drawn);
-  const view = element("section", { class: "sliding", tabIndex: 0 }, maps, motion, shown);
+  const view = element(
+    "section",
+    { class: "sliding", tabIndex: 0, role: "group", "aria-label": "The window: arrow keys move it" },
+    maps,
+    motion,
+    shown,
+  );
   motion.obey(view);
   noting(view, () => motion.playing || note(placeAt(motion.index)));
   return view;

@@ -1,6 +1,7 @@
 import { crossEntropy } from "./arithmetic.js";
 import { shown } from "./colours.js";
 import { element } from "./dom.js";
+import { factorText } from "./formulas.js";
 
 /** Show how logits become probabilities: exp of each over the sum of all, from the likeliest class on. */
 export function softmaxView({ network, part, unit, go }) {
@@ -36,7 +37,7 @@ export function softmaxView({ network, part, unit, go }) {
     element(
       "p",
       { class: "softmax-formula" },
-      `${network.classes[unit]}: exp(${shown(logits[unit])} − ${shown(most)}) / Σ = ${shown(powers[unit])} / ${shown(total)} = `,
+      `${network.classes[unit]}: exp(${shown(logits[unit])} − ${factorText(most)}) / Σ = ${shown(powers[unit])} / ${shown(total)} = `,
       element("b", {}, shown(probabilities[unit])),
     ),
     label === null ? null : lossOf(network, logits, probabilities, label),
@@ -52,7 +53,7 @@ export function softmaxView({ network, part, unit, go }) {
           element(
             "tr",
             {},
-            ...["class", "logit z", `exp(z − ${shown(most)})`, "probability", ""].map((name) =>
+            ...["class", "logit z", `exp(z − ${factorText(most)})`, "probability", ""].map((name) =>
               element("th", {}, name),
             ),
           ),

@@ -79,10 +79,12 @@ function gridLines(start, length, cell) {
 function paddingAround(size, padding, cell) {
   const places = Array.from({ length: size + 2 * padding }, (_, place) => place - padding);
   const isInside = (place) => place >= 0 && place < size;
+  const edge = { x: -padding, y: -padding, width: places.length, height: places.length };
+  const dashed = svg("rect", { class: "pg-padding", ...edge });
+  if (cell < SMALLEST_LABELLED) return dashed;
   const cells = places.flatMap((y) => places.filter((x) => !isInside(x) || !isInside(y)).map((x) => [x, y]));
   const zeros = cells.map(([x, y]) => svg("text", { class: "pg-zero", x: x + 0.5, y: y + 0.5 }, "0"));
-  const edge = { x: -padding, y: -padding, width: places.length, height: places.length };
-  return [svg("rect", { class: "pg-padding", ...edge }), cell >= SMALLEST_LABELLED && zeros];
+  return [dashed, zeros];
 }
 
 function boxPath(x, y, width, height) {

@@ -129,7 +129,7 @@ def test_channels_that_are_not_shown_are_one_term(page: "Page", tmp_path: Path) 
 
 def test_arrow_keys_move_the_place_of_the_sum_and_the_address_follows(page: "Page", tmp_path: Path) -> None:
     opened(page, tmp_path, written("lenet5"), "#conv1/2/formula/0,3")
-    page.locator(".conv [role=group]").focus()
+    page.locator(".conv [aria-label^=Sum]").focus()
     for key in ("ArrowUp", "ArrowRight", "ArrowDown"):  # the first has nowhere to go
         page.keyboard.press(key)
     assert numbers(page.inner_text(".conv-total"))[:2] == [1, 4]
@@ -142,7 +142,7 @@ def test_window_and_sum_are_at_the_same_place(page: "Page", tmp_path: Path) -> N
     page.focus(".sliding")
     page.keyboard.press("ArrowDown")
     assert numbers(page.inner_text(".conv-total"))[:2] == [1, 3]
-    page.locator(".conv [role=group]").focus()
+    page.locator(".conv [aria-label^=Sum]").focus()
     page.keyboard.press("ArrowRight")
     assert numbers(page.inner_text(".motion-position"))[0] == 1 * 10 + 4 + 1  # of 10×10 places, the first is 1
     assert page.inner_text(".conv-products b") == page.locator(".conv-sum output").nth(1).inner_text()
@@ -190,6 +190,6 @@ def test_products_of_a_large_kernel_add_up(page: "Page", tmp_path: Path) -> None
     opened(page, tmp_path, made, f"#conv1/{unit}/formula/3,2/2")
     patch = made.images[0, 2, 12:23, 8:19]  # 11×11, four apart
     products = patch * made.model.get_parameter("features.0.weight")[unit, 2].detach()
-    cells = page.get_by_role("img", name="products").locator("span").all_inner_texts()
+    cells = page.get_by_role("group", name="products").locator("span").all_inner_texts()
     assert [numbers(text)[0] for text in cells] == pytest.approx(products.flatten().tolist(), abs=6e-5)
     assert numbers(page.inner_text(".conv-products b"))[0] == pytest.approx(products.sum().item(), abs=6e-5)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cnncli.pages.explain.bundle import bundle
-from tests.pages.explain.pages import Written, opened, written
+from tests.pages.explain.pages import Written, moved, opened, pictures, written, written_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -169,3 +169,37 @@ def test_edited_numbers_are_not_compared_with_those_of_the_page(page: "Page", tm
     page.evaluate("() => { location.hash = '#selftest'; }")
     page.wait_for_selector("text=take back all edits")
     assert page.get_attribute("html", "data-selftest") is None
+
+
+class Perceptron(nn.Module):
+    """Has no convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 8), nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.first(images.flatten(1)).relu())
+        return logits
+
+
+def test_a_network_without_convolutions_is_edited_as_well(page: "Page", tmp_path: Path) -> None:
+    made = written_of(Perceptron(), pictures(1, 1, 8), [f"class {number}" for number in range(4)])
+    opened(page, tmp_path, made, "#editor")
+    assert not page.locator(".editor-kernel").count()
+    page.focus(".editor-drawing")
+    page.keyboard.press("Enter")
+    settled(page)
+    images = made.images.clone()
+    images[0, 0, 0, 0] = (1 - MEAN) / STD
+    assert answers(page) == expected(made, images)
+
+
+def test_numbers_beyond_all_bounds_break_no_view(page: "Page", tmp_path: Path) -> None:
+    opened(page, tmp_path, written("lenet5"), "#editor")
+    page.get_by_label("weight 7").fill("3e38")
+    page.get_by_label("weight 8").fill("-3e38")
+    settled(page)
+    for id in ("conv1", "relu1", "pool1", "dense2", "relu4", "softmax"):
+        moved(page, f"#{id}")
+        assert page.inner_text("#panel h2").startswith(id)
