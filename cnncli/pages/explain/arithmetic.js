@@ -86,15 +86,18 @@ export function adaptiveMax(map, height, width, size) {
   return pooled(...partsOf(height, width, size), (rows, columns) => largest(map, width, rows, columns));
 }
 
-/** Return which cells, [first, end), the part `place` of `parts` along a side has; parts may overlap. */
-export function adaptivePart(side, parts, place) {
-  return [Math.floor((place * side) / parts), Math.ceil(((place + 1) * side) / parts)];
+/** Return which cells along a side the part `place` of `parts` has; parts may overlap. */
+export function adaptiveCells(side, parts, place) {
+  const [first, end] = [Math.floor((place * side) / parts), Math.ceil(((place + 1) * side) / parts)];
+  return Array.from({ length: end - first }, (_, step) => first + step);
 }
+
+/** The windows of subsampling. */
+export const SQUARES = { kernel: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
 
 /** Return the sum of each 2×2 square, times a coefficient, plus a bias. */
 export function subsample(map, height, width, coefficient, bias) {
-  const squares = { kernel: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
-  const windows = [height, width].map((side, axis) => windowsAlong(side, squares, axis));
+  const windows = [height, width].map((side, axis) => windowsAlong(side, SQUARES, axis));
   return pooled(...windows, (rows, columns) => total(map, width, rows, columns) * coefficient + bias);
 }
 
@@ -195,10 +198,7 @@ function windowsAlong(side, geometry, axis, ceil = false) {
 function partsOf(height, width, size) {
   return [height, width].map((side, axis) => {
     const parts = size[axis] ?? side;
-    return Array.from({ length: parts }, (_, place) => {
-      const [first, end] = adaptivePart(side, parts, place);
-      return Array.from({ length: end - first }, (_, step) => first + step);
-    });
+    return Array.from({ length: parts }, (_, place) => adaptiveCells(side, parts, place));
   });
 }
 

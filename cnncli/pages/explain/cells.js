@@ -1,13 +1,11 @@
-import { colourOf } from "./colours.js";
+import { colourOf, greyOf } from "./colours.js";
 import { element } from "./dom.js";
 
 /** Return numbers [rows, columns] as a grid of cells, each a text or null, coloured by `shares` of the full colour. */
 export function cellGrid(columns, texts, shares, label) {
   const cells = texts.map((text, number) => {
     const colour = colourOf(shares[number]);
-    const [red, green, blue] = colour;
-    const isDeep = 0.299 * red + 0.587 * green + 0.114 * blue < 140;
-    const style = { background: `rgb(${colour.join(" ")})`, color: isDeep ? "#fff" : "#14171b" };
+    const style = { background: `rgb(${colour.join(" ")})`, color: greyOf(colour) < 140 ? "#fff" : "#14171b" };
     return element("span", { style }, text);
   });
   return element(

@@ -1,7 +1,7 @@
 /** Colours of numbers: blue below zero, orange above, the paper's own at zero; told apart by all kinds of sight. */
 
 const BELOW = [0, 114, 178]; // Okabe and Ito's blue, and
-const ABOVE = [213, 94, 0]; // vermilion
+export const ABOVE = [213, 94, 0]; // vermilion
 const LIGHT = [255, 255, 255];
 const DARK = [20, 23, 27];
 
@@ -15,6 +15,11 @@ export function colourOf(share, dark = isDark()) {
   const [paper, ink] = [dark ? DARK : LIGHT, share < 0 ? BELOW : ABOVE];
   const strength = Math.min(Math.abs(share), 1) || 0; // 0 also for what is not a number
   return paper.map((start, channel) => Math.round(start + (ink[channel] - start) * strength));
+}
+
+/** Return the grey of a colour, as ITU-R 601-2 and Pillow have it. */
+export function greyOf([red, green, blue]) {
+  return 0.299 * red + 0.587 * green + 0.114 * blue;
 }
 
 /** Return the scale of some maps: `{low, high, end}`, the range of their numbers and the larger distance from zero. */

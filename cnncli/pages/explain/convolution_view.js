@@ -1,4 +1,5 @@
 import { windowAt } from "./arithmetic.js";
+import { placeAfter } from "./arrows.js";
 import { cellGrid } from "./cells.js";
 import { scaleOf, shown } from "./colours.js";
 import { element } from "./dom.js";
@@ -6,7 +7,6 @@ import { heatmap, legend, pointing } from "./heatmap.js";
 import { markedMap, noting, sliding } from "./sliding.js";
 
 const LARGEST_IN_NUMBERS = 25; // weights of a kernel that is written out
-const PLACE_MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /** Show what a map of a convolution is the sum of; of one input map, if the route names it, each product. */
 export function convolutionView(stage) {
@@ -189,10 +189,9 @@ class ConvolutionSum {
   /** Move the place by arrow keys, within the map. */
   obey(event) {
     const { key, altKey, ctrlKey, metaKey } = event;
-    if (!(key in PLACE_MOVES) || altKey || ctrlKey || metaKey) return;
-    const within = (cell, count) => Math.min(Math.max(cell, 0), count - 1);
-    const [row, column] = this.place.map((cell, axis) => cell + PLACE_MOVES[key][axis]);
-    this.see(within(row, this.height), within(column, this.width));
+    const next = placeAfter(key, this.place, [this.height, this.width]);
+    if (!next || altKey || ctrlKey || metaKey) return;
+    this.see(...next);
     event.preventDefault(); // of scrolling
   }
 

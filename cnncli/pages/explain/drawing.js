@@ -1,8 +1,7 @@
+import { placeAfter } from "./arrows.js";
 import { element } from "./dom.js";
 import { placeUnder } from "./heatmap.js";
 import { imageOf } from "./pixels.js";
-
-const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
  * Return a canvas on which one draws, by mouse, finger or keys: `{canvas, show}`.
@@ -69,10 +68,10 @@ function placesBetween(start, end) {
 
 /** Have arrow keys move from pixel to pixel, which `see` is told, and Enter and the space bar draw. */
 function obeyKeys(canvas, side, see, draw) {
-  const here = [0, 0];
+  let here = [0, 0];
   canvas.addEventListener("keydown", (event) => {
-    const step = STEPS[event.key];
-    if (step) step.forEach((by, axis) => (here[axis] = Math.max(0, Math.min(side - 1, here[axis] + by))));
+    const next = placeAfter(event.key, here, [side, side]);
+    if (next) here = next;
     else if (event.key === "Enter" || event.key === " ") draw(here);
     else return;
     event.preventDefault();

@@ -74,7 +74,7 @@ function headOf(network, part, { hashOf }) {
     "header",
     {},
     step(network.parts[part.number - 1], (id) => `‹ ${id}`, "Previous"),
-    element("h2", { tabIndex: -1 }, part.id, part.name ? element("small", {}, ` ${part.name}`) : null),
+    element("h2", {}, part.id, part.name ? element("small", {}, ` ${part.name}`) : null),
     step(network.parts[part.number + 1], (id) => `${id} ›`, "Next"),
     element("a", closing, "×"),
   );

@@ -1,9 +1,9 @@
 import { numbersOf, unpack } from "./archive.js";
+import { ABOVE, greyOf } from "./colours.js";
 import { element } from "./dom.js";
 import { imageOf, levelsOf } from "./pixels.js";
 
 const CAM_STRENGTH = 0.75; // of its colour over the picture, where it is 1
-const CAM_COLOUR = [213, 94, 0];
 
 /** Return the image as the network sees it, its normalisation undone. */
 export function pictureOf(network) {
@@ -57,9 +57,8 @@ function seenImage(network, values) {
 
 function layOver({ data }, cam) {
   cam.forEach((share, place) => {
-    const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
-    const grey = 0.299 * red + 0.587 * green + 0.114 * blue;
-    const colours = CAM_COLOUR.map((colour) => grey + (colour - grey) * share * CAM_STRENGTH);
+    const grey = greyOf(data.subarray(4 * place, 4 * place + 3));
+    const colours = ABOVE.map((colour) => grey + (colour - grey) * share * CAM_STRENGTH);
     data.set(colours.map(Math.round), 4 * place);
   });
 }

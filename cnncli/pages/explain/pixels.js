@@ -1,3 +1,5 @@
+import { greyOf } from "./colours.js";
+
 /** Return the levels, 0 to 255, of a picture [C, H, W] that the network sees as these values. */
 export function levelsOf(values, { channels, mean, std }) {
   const area = values.length / channels;
@@ -27,14 +29,13 @@ export function imageOf(levels, side, channels) {
   return image;
 }
 
-/** Return levels [C, H, W] of ImageData; of one channel the grey of ITU-R 601-2, as Pillow has it. */
+/** Return levels [C, H, W] of ImageData; of one channel the grey. */
 export function levelsIn({ data }, channels) {
   const area = data.length / 4;
   const levels = new Float32Array(channels * area);
   for (let place = 0; place < area; place++) {
-    const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
-    const grey = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
-    const all = channels === 3 ? [red, green, blue] : Array(channels).fill(grey);
+    const colour = Array.from(data.subarray(4 * place, 4 * place + 3));
+    const all = channels === 3 ? colour : Array(channels).fill(Math.round(greyOf(colour)));
     all.forEach((level, channel) => (levels[channel * area + place] = level));
   }
   return levels;

@@ -1,4 +1,4 @@
-import { adaptivePart, averageDivisor, windowAt } from "./arithmetic.js";
+import { SQUARES, adaptiveCells, averageDivisor, windowAt } from "./arithmetic.js";
 import { cellGrid } from "./cells.js";
 import { shown } from "./colours.js";
 import { element } from "./dom.js";
@@ -7,7 +7,6 @@ import { fieldOf, formulaLine, placeView } from "./place_view.js";
 
 const MOST_CELLS = 49; // of a window that is written out
 const MOST_TERMS = 9; // of a sum that is
-const SQUARES = { kernel: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
 
 /** Show how each number is the largest or the mean of a window. */
 export function poolingView(stage) {
@@ -39,10 +38,7 @@ export function adaptiveView(stage) {
   const { network, part } = stage;
   const sides = network.size(part);
   const source = windowedField(stage, (row, column, { values, height, width }) => {
-    const [rows, columns] = [row, column].map((place, axis) => {
-      const [first, end] = adaptivePart([height, width][axis], sides[axis], place);
-      return Array.from({ length: end - first }, (_, step) => first + step);
-    });
+    const [rows, columns] = [adaptiveCells(height, sides[0], row), adaptiveCells(width, sides[1], column)];
     return { rows, columns, values: rows.flatMap((y) => columns.map((x) => values[y * width + x])) };
   });
   const isMax = part.options.reduce === "max";
