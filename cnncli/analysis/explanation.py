@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnncli.analysis.grad_cam import grad_cam
 from cnncli.analysis.operations import OTHER, STORED, Operation, apply, operation_of, squares_of_neighbours
 from cnncli.analysis.summary import size_formula
 from cnncli.analysis.trace import Node, trace
@@ -103,7 +104,7 @@ def explain(
     ]
     parts = _parts(nodes, operations, shown)
     views = [
-        _view(nodes, operations, shown, name, label, _grad_cam(nodes) if cam else None)
+        _view(nodes, operations, shown, name, label, grad_cam(nodes) if cam else None)
         for nodes, name, label in zip(traces, names, labels, strict=True)
     ]
     is_editable = is_small and all(part.units is None for part in parts) and OTHER not in operations
@@ -280,18 +281,3 @@ def _thumbnails(values: Tensor) -> Tensor:
     maps = values if values.dim() == 3 else values.reshape(len(values), 1, -1)
     height, width = (min(side, THUMBNAIL) for side in maps.shape[1:])
     return F.adaptive_avg_pool2d(maps, (height, width))
-
-
-def _grad_cam(nodes: Sequence[Node]) -> Tensor | None:
-    """Return where the answer comes from, [h, w] from 0 to 1; ``None`` where no convolution made a map.
-
-    The maps of the last convolution, after what follows it at the same size, weighted by the mean of their gradients;
-    what speaks against the answer is cut off. Source: Selvaraju et al., "Grad-CAM", ICCV 2017.
-    """
-    maps = [node for node in nodes if node.output.dim() == 3 and node.output[0].numel() > 1]
-    if not (sizes := [node.output.shape[1:] for node in maps if hasattr(node.layer, "in_channels")]):
-        return None
-    last = [node for node in maps if node.output.shape[1:] == sizes[-1]][-1]
-    weights = last.gradient.mean((1, 2), keepdim=True)
-    cam = (weights * last.output).sum(0).relu()
-    return cam / cam.max().clamp(min=torch.finfo(cam.dtype).tiny)

@@ -137,13 +137,19 @@ def _norm(layer: Any) -> Operation:
     return Operation("norm", {"eps": layer.eps}, _plain(mean=mean, variance=variance, weight=scale, bias=shift))
 
 
+def _pool(layer: Any, reduce: str, **counts: Any) -> Operation:
+    geometry = _geometry(layer)
+    assert geometry is not None  # the padding of a pool is a number
+    return Operation("pool", {"reduce": reduce, **geometry, "ceil": bool(layer.ceil_mode), **counts})
+
+
 def _max_pool(layer: Any) -> Operation:
-    return Operation("pool", {"reduce": "max", **(_geometry(layer) or {}), "ceil": bool(layer.ceil_mode)})
+    return _pool(layer, "max")
 
 
 def _average_pool(layer: Any) -> Operation:
     counts = {"count_include_pad": bool(layer.count_include_pad), "divisor": layer.divisor_override}
-    return Operation("pool", {"reduce": "average", **(_geometry(layer) or {}), "ceil": bool(layer.ceil_mode), **counts})
+    return _pool(layer, "average", **counts)
 
 
 def _adaptive(reduce: str) -> Callable[[Any], Operation]:
