@@ -225,7 +225,7 @@ class Experiment:
         """Return the canvases of images where they are to be kept, or else the pictures; and the files they are of."""
         data = self.config.data
         if not isinstance(images, Pictures):
-            return Split(self.preprocess.fit(images.images), images.labels), None
+            return Split(self.runtime.arrange(self.preprocess.fit(images.images)), images.labels), None
         is_kept = data.cache != "disk" or self.may_write or cache.path_of(images, self.preprocess, may_shrink).is_file()
         if data.cache == "off" or not is_kept:
             return images, images

@@ -1,4 +1,7 @@
-"""Pictures decoded once: their canvases in one file of uint8, which later epochs and runs map into memory."""
+"""Pictures decoded once: their canvases in one file of uint8, which later epochs and runs map into memory.
+
+Canvases are kept as decoders give them and networks on the CPU take them, with the colours of a pixel side by side.
+"""
 
 import hashlib
 import json
@@ -24,7 +27,7 @@ from cnncli.pipeline.reading import BrokenFile, OnError, canvases, list_broken
 
 MEMORY_SHARE = 4  # the part of the machine's memory that canvases may take by themselves: a quarter
 # What makes canvases: another version of any of them makes old caches stale. The first number is that of our own part.
-MAKERS = (2, PIL.__version__, simplejpeg.__version__, str(torch.__version__))
+MAKERS = (3, PIL.__version__, simplejpeg.__version__, str(torch.__version__))
 
 
 def folder() -> Path:
@@ -101,7 +104,7 @@ class Cache:
             if self.on_error == "fail":
                 raise BrokenFile(still[0])
         side = self.preprocess.side
-        return _kept(mapped[: -len(pictures)].reshape(-1, self.preprocess.channels, side, side), good, pictures)
+        return _kept(mapped[: -len(pictures)].reshape(-1, side, side, self.preprocess.channels), good, pictures)
 
     def _decoded(self, pictures: Pictures, may_shrink: bool, good: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]:
         """Yield the canvases a few at a time, and note in ``good`` which pictures were not broken."""
@@ -112,7 +115,7 @@ class Cache:
             here = good[done : done + len(read.pixels)]
             here[list(read.broken)] = False
             done += len(read.pixels)
-            yield np.ascontiguousarray(read.pixels.numpy()[here])
+            yield read.pixels.permute(0, 2, 3, 1).numpy()[here]
 
     def _write(self, path: Path, pictures: Pictures, may_shrink: bool) -> None:
         good = np.ones(len(pictures), bool)
@@ -135,5 +138,6 @@ class Cache:
 
 
 def _kept(canvases: NDArray[np.uint8], good: NDArray[np.bool_], pictures: Pictures) -> tuple[Split, Tensor]:
+    """Return canvases [N, S, S, C] as images [N, C, S, S], with their labels; and which pictures they are of."""
     which = torch.from_numpy(good)
-    return Split(torch.from_numpy(canvases), pictures.labels[which]), which
+    return Split(torch.from_numpy(canvases).permute(0, 3, 1, 2), pictures.labels[which]), which
