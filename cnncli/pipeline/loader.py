@@ -87,19 +87,26 @@ class Loader(ABC):
     def pixels(self, rows: Tensor) -> Tensor:
         """Return what the network sees of some images, before it is normalised: uint8 [N, C, S, S] on the CPU."""
 
-    def _augmented(self, pixels: Tensor, labels: Tensor, rows: Rows, augment: Augment) -> Batch:
-        """Finish a batch for training: uint8 [B, C, S, S] on the device, and its rows of the plan."""
-        assert rows.draws is not None
+    def _augmented(self, pixels: Tensor, labels: Tensor, several: list[Rows], augment: Augment) -> Iterator[Batch]:
+        """Finish batches for training: uint8 [N, C, S, S] of all on the device, and the rows of the plan of each."""
         with torch.no_grad():
-            draws = rows.draws.to(pixels.device, non_blocking=True)
+            drawn = torch.cat([rows.draws for rows in several if rows.draws is not None])
+            draws = drawn.to(pixels.device, non_blocking=True)
             changed = self.runtime.arrange(augment(pixels, draws, self.recipe.preprocess.size))  # while bytes are few
             images = self.recipe.preprocess.normalise(changed)
-            targets = labels
             if augment.erase:
                 images = augment.erased(images, draws)
-            if augment.mixup or augment.cutmix:
+        sizes = [len(rows.images) for rows in several]
+        parts = zip(*(torch.split(whole, sizes) for whole in (images, labels, draws)), strict=True)
+        for rows, (images, labels, draws) in zip(several, parts, strict=True):
+            yield self._mixed(images, labels, draws, rows, augment)
+
+    def _mixed(self, images: Tensor, labels: Tensor, draws: Tensor, rows: Rows, augment: Augment) -> Batch:
+        targets = labels
+        if augment.mixup or augment.cutmix:
+            with torch.no_grad():
                 images, targets = augment.mixed(images, labels, draws, self.recipe.num_classes)
-            return Batch(images, labels, targets, rows.size, rows.counts)
+        return Batch(images, labels, targets, rows.size, rows.counts)
 
     def _plain(self, pixels: Tensor, labels: Tensor, rows: Tensor, canvases: bool) -> Batch:
         """Finish a batch for evaluation."""

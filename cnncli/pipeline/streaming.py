@@ -123,8 +123,8 @@ class StreamingLoader(Loader):
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
         for rows, read in self._epochs.read(epoch, position):
             kept, pixels, labels = self._whole(rows, read)
-            batch = self._augmented(pixels, labels, kept, self._rest)
-            yield batch._replace(num_skipped=len(read.broken) if rows.counts else 0)
+            for batch in self._augmented(pixels, labels, [kept], self._rest):
+                yield batch._replace(num_skipped=len(read.broken) if rows.counts else 0)
 
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
         """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""

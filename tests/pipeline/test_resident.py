@@ -1,12 +1,13 @@
 """Batches from memory."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from cnncli.datasets import Split
-from cnncli.pipeline import Batch
+from cnncli.pipeline import Batch, resident
 from cnncli.pipeline.augment import Augment
 from cnncli.pipeline.loader import Recipe
 from cnncli.pipeline.plan import plan_epoch
@@ -55,6 +56,31 @@ def test_a_batch_is_a_slice_of_the_plan() -> None:
         rows = slice(5 * number, 5 * number + 5)
         assert torch.equal(batch.labels, plan.order[rows])
         assert torch.equal(batch.images, PREPROCESS.normalise(augment(images[plan.order[rows]], draws[rows], 6)))
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        Augment(shift=2, flip=True),
+        Augment(crop=True, pca=0.1, erase=0.5),
+        Augment(rotate=12, scale=0.1, shear=5, mixup=0.2, cutmix=1.0),
+        Augment(resized_crop=(0.2, 0.9), brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
+    ],
+)
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_batches_made_together_are_to_the_bit_those_made_one_by_one(
+    world_size: int, augment: Augment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.randint(0, 256, (23, 3, 9, 9), dtype=torch.uint8)
+    recipe = Recipe(Preprocess(6, 3, (0.4,) * 3, (0.2,) * 3, canvas=9), 5, 5, augment, num_classes=23)
+    runtime = replace(choose_runtime("cpu"), rank=world_size - 1, world_size=world_size)
+    together = ResidentLoader(Split(images, torch.arange(23)), recipe, runtime)
+    expected = list(together.epoch(2, position=5))
+    assert [batch.size for batch in expected] == [5, 5, 5, 3]
+    monkeypatch.setattr(resident, "NUMBERS_AT_ONCE", 1)
+    for batch, other in zip(together.epoch(2, position=5), expected, strict=True):
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(batch[:3], other[:3], strict=True))
+        assert batch[3:] == other[3:]
 
 
 @pytest.mark.parametrize("position", range(24))
