@@ -47,7 +47,7 @@ class Preprocess:
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 [B, C, H, W] to float32, to the bits of torchvision's convert_image_dtype and normalize."""
         mean, std = (_of_each_channel(values, images) for values in (self.mean, self.std))
-        return images.float().div_(255).sub_(mean).div_(std)
+        return images.div(255).sub_(mean).div_(std)
 
     def shown(self, images: Tensor) -> Tensor:
         """Undo :meth:`normalise`, but for the scale: float [B, C, H, W] from 0 to 1."""
