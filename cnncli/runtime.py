@@ -126,6 +126,11 @@ class Runtime:
             torch.manual_seed(torch.initial_seed() + self.rank)  # each rank drops out other values
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether numbers are known as soon as they are asked for, since the device is the host."""
+        return self.device.type == "cpu"
+
     def has_room_for(self, images: Tensor) -> bool:
         """Whether images may stay on the device: on a GPU they take a quarter of its memory at most."""
         if self.device.type != "cuda":

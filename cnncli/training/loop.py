@@ -144,7 +144,7 @@ def evaluate(
     """Score ``model`` on ``batches`` without training it; ``keep`` is given each batch and its logits."""
     model.eval()
     criterion.eval()
-    meter = Meter(runtime)
+    meter = Meter(runtime, five=True)
     for batch in batches:
         meter.num_skipped += batch.num_skipped
         if not batch.counts:
@@ -153,6 +153,5 @@ def evaluate(
             logits = model(batch.images)
             loss = criterion(logits, batch.labels)
         meter.update(loss, len(batch.labels), logits, batch.labels)
-        meter.update_top5(logits, batch.labels)
         keep(batch, logits)
     return meter.compute()

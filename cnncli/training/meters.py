@@ -9,6 +9,8 @@ from torch import Tensor
 from cnncli.errors import DataError
 from cnncli.runtime import Runtime
 
+BATCHES_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -25,50 +27,79 @@ class Metrics:
 
 
 class Meter:
-    """Sums of loss and right answers; ``update`` never waits for the device, ``compute`` does, and for all ranks."""
+    """Sums of loss and right answers; ``update`` never waits for the device, ``compute`` does, and for all ranks.
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
+    The first five of each image's classes cost a sort, so that only evaluation looks at them: ``five``.
+    """
+
+    def __init__(self, runtime: Runtime, five: bool = False) -> None:
+        self.runtime, self.five = runtime, five
         # float64 keeps sums of millions exact enough; MPS has none.
         exact = torch.float32 if runtime.device.type == "mps" else torch.float64
-        self.losses = torch.zeros(2, dtype=exact, device=runtime.device)  # their sum, and that of their weights
-        self.hits = torch.zeros(2, dtype=torch.int64, device=runtime.device)  # first, and among the first five
+        self.loss = torch.zeros((), dtype=exact, device=runtime.device)  # the sum of losses times their weights
+        self.weight: Tensor | float = 0.0  # the sum of those
+        self.correct = torch.zeros((), dtype=torch.int64, device=runtime.device)
+        self.among_five = torch.zeros_like(self.correct)
+        self._unseen: list[tuple[Tensor, Tensor]] = []  # logits and labels whose hits are not counted yet
         self.num_images = 0
         self.num_ranked = 0  # of which the first five were looked at
         self.num_skipped = 0
 
     def update(self, loss: Tensor, weight: Tensor | float, logits: Tensor, labels: Tensor) -> None:
         """Take in the mean ``loss`` [] of a batch and what it was divided by, logits [B, num_classes], labels [B]."""
-        self.losses[0] += loss * weight
-        self.losses[1] += weight
-        self.hits[0] += (logits.argmax(1) == labels).sum()
+        if isinstance(weight, Tensor):
+            weight = weight.to(self.loss)
+            self.loss += loss * weight
+        else:
+            self.loss.add_(loss, alpha=weight)  # one operation, where each counts: small networks take 6 ms a step
+        self.weight += weight
+        self._unseen.append((logits, labels))
+        if len(self._unseen) == BATCHES_AT_ONCE:
+            self._count()
         self.num_images += len(labels)
-
-    def update_top5(self, logits: Tensor, labels: Tensor) -> None:
-        """Count how often the right class is among the five likeliest; costs a sort, so only evaluation does it."""
-        if logits.shape[1] > 5:
-            self.hits[1] += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
-            self.num_ranked += len(labels)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of this rank."""
+        hits = self._hits().cpu()
         counts = {"num_images": self.num_images, "num_ranked": self.num_ranked, "num_skipped": self.num_skipped}
-        return {"losses": self.losses.cpu(), "hits": self.hits.cpu(), **counts}
+        return {"losses": self._losses().cpu(), "hits": hits, **counts}
 
     def add(self, state: dict[str, Any]) -> None:
         """Add the sums that :meth:`state_dict` returned."""
-        self.losses += state["losses"].to(self.losses)
-        self.hits += state["hits"].to(self.hits)
+        loss, weight = state["losses"].tolist()
+        correct, among_five = state["hits"].tolist()
+        self.loss += loss
+        self.weight += weight
+        self.correct += correct
+        self.among_five += among_five
         self.num_images += state["num_images"]
         self.num_ranked += state["num_ranked"]
         self.num_skipped += state["num_skipped"]
 
     def compute(self) -> Metrics:
         """Return the means over the images of all ranks so far; ``DataError`` if there were none."""
-        counts = torch.cat([self.hits, self.hits.new_tensor([self.num_images, self.num_ranked, self.num_skipped])])
+        hits = self._hits()
+        counts = torch.cat([hits, hits.new_tensor([self.num_images, self.num_ranked, self.num_skipped])])
         correct, among_five, num_images, num_ranked, num_skipped = self.runtime.sum_of(counts).tolist()
-        loss, weight = self.runtime.sum_of(self.losses).tolist()
+        loss, weight = self.runtime.sum_of(self._losses()).tolist()
         if not num_images:
             raise DataError("none of the images that were looked at can be read")
         top5 = among_five / num_ranked if num_ranked else None
         return Metrics(loss / weight, correct / num_images, top5, num_images, num_skipped)
+
+    def _losses(self) -> Tensor:
+        return torch.stack([self.loss, torch.as_tensor(self.weight).to(self.loss)])
+
+    def _count(self) -> None:
+        """Count the hits of several batches at once: few logits take as long as many."""
+        if self._unseen:
+            logits, labels = map(torch.cat, zip(*self._unseen, strict=True))
+            self.correct += (logits.argmax(1) == labels).sum()
+            if self.five and logits.shape[1] > 5:
+                self.among_five += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
+                self.num_ranked += len(labels)
+            self._unseen = []
+
+    def _hits(self) -> Tensor:
+        self._count()
+        return torch.stack([self.correct, self.among_five])

@@ -1,13 +1,14 @@
 """All that moves while a network is trained, and the one step that moves it."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -55,8 +56,8 @@ class TrainState:
         self._peaks: list[float] = [group["lr"] for group in optimizer.param_groups]
         self._parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
         self.lr = self._lr_of(1)  # of the last update, or of the first one to come
-        self.loss = torch.zeros((), device=runtime.device)  # of the parts of the batch so far
-        self.last_loss = self.loss  # the mean over the last batch, on all ranks
+        self.loss: Tensor | None = None  # of the parts of the batch so far
+        self.last_loss = torch.zeros((), device=runtime.device)  # the mean over the last batch, on all ranks
         # Once a loss or gradient is not finite this is 1, and stays so: a fused optimizer that finds it as its
         # `found_inf` changes nothing from that step on. The host need not look until it wants to.
         self._diverged = torch.zeros((), device=runtime.device)
@@ -71,26 +72,29 @@ class TrainState:
         """What is scored and exported: the average of the weights where there is one."""
         return self.ema.module if self.ema is not None else self.model
 
-    @contextmanager
-    def sharing(self, is_last: bool) -> Iterator[None]:
+    def sharing(self, is_last: bool) -> AbstractContextManager[None]:
         """Add up gradients inside the context, and those of all ranks only with the last part of a batch."""
-        with nullcontext() if is_last or self.network is self.model else self.network.no_sync():  # type: ignore[operator]
-            yield
+        if is_last or self.network is self.model:
+            return nullcontext()
+        return self.network.no_sync()  # type: ignore[operator,no-any-return]
 
     def weigh(self, batch: Batch) -> float | Tensor:
         """Return by what the losses of a batch are divided in all: its images, or their weights, on all ranks."""
-        weight = torch.as_tensor(weight_of(self.criterion, batch.targets) if batch.counts else 0.0)
-        if self.runtime.world_size == 1:
-            return weight.clamp(min=TINY)
-        return self.runtime.sum_of(weight.to(self.runtime.device, torch.float32)).clamp(min=TINY)
+        weight = weight_of(self.criterion, batch.targets) if batch.counts else 0.0
+        if self.runtime.world_size > 1:
+            here = torch.as_tensor(weight, dtype=torch.float32, device=self.runtime.device)
+            weight = self.runtime.sum_of(here)
+        return weight.clamp(min=TINY) if isinstance(weight, Tensor) else max(weight, TINY)
 
     def backward(self, loss: Tensor, share: float | Tensor) -> None:
         """Add the gradients of a part's mean ``loss`` [], which is that ``share`` of the batch's mean loss."""
-        part = loss * share
-        self.loss = self.loss + part.detach()
+        part = loss if isinstance(share, float) and share == 1 else loss * share
+        self.loss = part.detach() if self.loss is None else self.loss + part.detach()
         if self.scaler.is_enabled():
             part = part / (1 - self._diverged)  # infinite from the first bad step on, so that the scaler skips the rest
-        self.scaler.scale(part * self.runtime.world_size).backward()  # type: ignore[no-untyped-call]  # ranks: the mean
+        if self.runtime.world_size > 1:
+            part = part * self.runtime.world_size  # of the gradients of all ranks the mean is taken
+        self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
 
     def step(self) -> None:
         """Make one update from the gradients of a batch: clip, optimizer, schedule, average.
@@ -104,8 +108,9 @@ class TrainState:
         self.lr = self._peaks[0] * factor
         self.steps += 1
         self.scaler.unscale_(self.optimizer)
-        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        self.last_loss, self.loss = self.runtime.sum_of(self.loss), torch.zeros_like(self.loss)
+        norm = _norm_of([p.grad for p in self._parameters if p.grad is not None])
+        assert self.loss is not None
+        self.last_loss, self.loss = self.runtime.sum_of(self.loss), None
         self._note_divergence(self.last_loss, norm)
         if self.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self.clip_norm, norm)
@@ -150,9 +155,11 @@ class TrainState:
     def _note_divergence(self, loss: Tensor, norm: Tensor) -> None:
         # In fp16 infinite gradients are everyday: the scaler skips those steps and lowers its scale.
         finite = loss if self.scaler.is_enabled() else loss + norm
-        torch.maximum(self._diverged, (~torch.isfinite(finite)).float(), out=self._diverged)
+        if self.runtime.waits_for_nothing and math.isfinite(finite.item()):
+            return
+        self._diverged.logical_or_(finite * 0 != 0)  # of NaN and infinity it is NaN
         self._diverged_steps += self._diverged
-        if not self._skips_on_device:
+        if self.runtime.waits_for_nothing or not self._skips_on_device:
             self.check_finite()
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,3 +216,9 @@ class TrainState:
         self.meter = Meter(runtime)
         for rank in mine:
             self.meter.add(rank["meter"])
+
+
+def _norm_of(gradients: list[Tensor]) -> Tensor:
+    """Return the norm of all gradients of one device, as ``torch.nn.utils.get_total_norm`` does for any, sooner."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm

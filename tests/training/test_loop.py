@@ -21,7 +21,7 @@ from cnncli.pipeline.loader import Recipe
 from cnncli.pipeline.preprocess import Preprocess
 from cnncli.pipeline.resident import ResidentLoader
 from cnncli.registry import OPTIMIZERS, SCHEDULES
-from cnncli.runtime import choose_runtime
+from cnncli.runtime import Runtime, choose_runtime
 from cnncli.training.loop import StepRecord, Watch, evaluate, fit, pausing, train_one_epoch
 from cnncli.training.losses import CrossEntropy, cross_entropy
 from cnncli.training.state import TrainState
@@ -65,6 +65,14 @@ def hand_written(split: Split, optimizer_class: type[torch.optim.Optimizer], **o
             loss.backward()
             optimizer.step()
     return model
+
+
+@pytest.fixture(params=[False, True], ids=["host", "device"])
+def waits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Return whether the host is treated as a device that has to be waited for."""
+    monkeypatch.setattr(Runtime, "waits_for_nothing", not request.param)
+    waits: bool = request.param
+    return waits
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,7 @@ def spoiled(batches: Iterable[Batch], at: int) -> Iterable[Batch]:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
-def test_no_update_follows_a_loss_that_is_not_finite(digits: Split, optimizer: str) -> None:
+def test_no_update_follows_a_loss_that_is_not_finite(digits: Split, optimizer: str, waits: bool) -> None:
     torch.manual_seed(1)
     state = state_of(LeNet5(), optimizer)
     reference = state_of(LeNet5(), optimizer)
@@ -178,15 +186,15 @@ def test_no_update_follows_a_loss_that_is_not_finite(digits: Split, optimizer: s
     assert all(torch.equal(ours, before) for ours, before in pairs)
 
 
-def test_divergence_between_two_looks_is_seen_before_the_epoch_is_yielded(digits: Split) -> None:
+def test_divergence_between_two_looks_is_seen_before_the_epoch_is_yielded(digits: Split, waits: bool) -> None:
     state = state_of(LeNet5())
     watch = Watch(1000, SILENT.log, lambda batches, number, label: spoiled(batches, at=9))
     with pytest.raises(DivergedError, match="at step 9 "):
         next(fit(state, loader_of(digits, state), None, 1, watch))
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])  # looked at after the epoch, and at each step
-def test_a_divergence_names_its_images(digits: Split, optimizer: str) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])  # on a device looked at after the epoch, and at each step
+def test_a_divergence_names_its_images(digits: Split, optimizer: str, waits: bool) -> None:
     """Those of the third batch of the second epoch, by their numbers in the split."""
     state = state_of(LeNet5(), optimizer)
     list(fit(state, loader_of(digits, state), None, 1, SILENT))
@@ -230,14 +238,14 @@ def test_reduced_precision_learns_and_keeps_fp32_weights(digits: Split, precisio
     assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float32}
 
 
-def test_no_fp16_update_follows_a_loss_that_is_not_finite(digits: Split) -> None:
+def test_no_fp16_update_follows_a_loss_that_is_not_finite(digits: Split, waits: bool) -> None:
     torch.manual_seed(1)
     state, weights = state_of(LeNet5(), precision="fp16"), list[Tensor]()
     watch = Watch(9, SILENT.log, SILENT.progress, lambda: weights.append(state.model.classifier[5].weight.clone()))  # type: ignore[index]
     with pytest.raises(DivergedError, match="at step 4 "):
         train_one_epoch(state, spoiled(loader_of(digits, state).epoch(0), at=4), watch)
     assert all(torch.equal(weights[2], later) for later in weights[3:])
-    assert len(weights) == 8
+    assert len(weights) == (8 if waits else 3)
 
 
 def test_fp16_gradients_that_never_become_finite_end_the_run(digits: Split) -> None:

@@ -1,5 +1,6 @@
 """Means over an epoch."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,3 +22,14 @@ def test_uneven_batches_count_by_their_images() -> None:
 def test_nothing_seen_has_no_mean() -> None:
     with pytest.raises(DataError, match="none of the images that were looked at can be read"):
         Meter(choose_runtime("cpu")).compute()
+
+
+def test_hits_are_counted_whenever_they_are_asked_for() -> None:
+    """Of 100 batches, of which some are counted together; the share is NumPy's."""
+    meter, random = Meter(choose_runtime("cpu")), torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(700, 10, generator=random), torch.randint(10, (700,), generator=random)
+    for number, (some, theirs) in enumerate(zip(logits.split(7), labels.split(7), strict=True), start=1):
+        meter.update(torch.tensor(0.0), 7.0, some, theirs)
+        if number in (3, 40, 100):
+            right = np.mean(logits[: 7 * number].numpy().argmax(1) == labels[: 7 * number].numpy())
+            assert meter.compute().accuracy == right
