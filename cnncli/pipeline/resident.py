@@ -16,6 +16,7 @@ from cnncli.pipeline.preprocess import centred
 from cnncli.runtime import Runtime
 
 NUMBERS_AT_ONCE = 2**20  # of all channels, in batches that are made together: 4 MB of float32, which caches hold
+MOST_KEPT = 2**26  # numbers of a split that is scored again and again, as the network takes them: 256 MB
 
 
 class ResidentLoader(Loader):
@@ -34,6 +35,7 @@ class ResidentLoader(Loader):
         self.num_skipped = num_skipped if runtime.is_main else 0  # when it was read, whole, by each rank
         stays = read_often and runtime.has_room_for(split.images)
         self.images = split.images.to(runtime.device) if stays else split.images
+        self._kept: list[Batch] | None = [] if stays and split.images.numel() <= MOST_KEPT else None
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch's plan that follow its first ``position`` images, augmented."""
@@ -47,7 +49,18 @@ class ResidentLoader(Loader):
                 left_out = 0
 
     def in_order(self, canvases: bool = False) -> Iterator[Batch]:
-        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them."""
+        """Yield all images of this rank in their order, as they are; whole ``canvases``, or what is seen of them.
+
+        The batches of a small split are kept for the next time.
+        """
+        if canvases or self._kept is None:
+            yield from self._in_order(canvases)
+            return
+        if not self._kept:
+            self._kept = list(self._in_order(canvases))
+        yield from self._kept
+
+    def _in_order(self, canvases: bool) -> Iterator[Batch]:
         left_out = self.num_skipped
         for rows in self.recipe.rows_in_order(self.num_images, self.runtime):
             first, step = int(rows.images[0]), self.runtime.world_size

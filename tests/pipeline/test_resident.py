@@ -94,6 +94,17 @@ def test_from_a_position_it_yields_the_rest_of_the_plan(position: int) -> None:
         assert torch.equal(all_of_it[position:], tail)
 
 
+def test_a_split_that_is_scored_again_is_handed_out_as_before() -> None:
+    """Whether it is kept, or made anew as a large one is; what is kept is made once."""
+    kept, made = loader(4), loader(4)
+    made._kept = None
+    first, again = list(kept.in_order()), list(kept.in_order())
+    assert all(batch.images is other.images for batch, other in zip(first, again, strict=True))
+    for whole, expected in zip(joined(again), joined(made.in_order()), strict=True):
+        assert torch.equal(whole, expected)
+    assert torch.equal(joined(kept.in_order(canvases=True))[0], joined(made.in_order(canvases=True))[0])
+
+
 def test_in_order_nothing_is_shuffled_or_augmented() -> None:
     images, labels = joined(loader(4, augment=Augment(shift=2)).in_order())
     assert labels.tolist() == list(range(23))
