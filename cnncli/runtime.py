@@ -5,6 +5,7 @@ import gc
 import multiprocessing
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from cnncli import malloc, ranks
 from cnncli.errors import ConfigError, MachineError, OutOfMemoryError
 from cnncli.signals import die_with_parent
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,7 +32,10 @@ NO_MEMORY = "out of memory|allocate memory|not enough memory|ALLOC_FAILED"  # CU
 NO_PEER = "gloo|NCCL"  # words of the errors of those who carry messages between ranks
 PATIENCE = timedelta(hours=2)  # of ranks that wait for one that decodes a cache or downloads
 T = TypeVar("T")
-FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+FORMATS: dict[MemoryFormat, torch.memory_format] = {
+    "contiguous": torch.contiguous_format,
+    "channels_last": torch.channels_last,
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,15 @@ class Runtime:
         if self.device.type != "cuda":
             return True
         return images.nbytes <= torch.cuda.get_device_properties(self.device).total_memory // 4
+
+    def peak_memory(self) -> int | None:
+        """Return the most bytes that this process has held, of a GPU's memory or else of the machine's, where known."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        if resource is None:
+            return None
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return held if sys.platform == "darwin" else held * 1024
 
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, in the layout that its images have."""
