@@ -1,9 +1,10 @@
 """A network layer by layer: sizes with their formulas, parameters, multiplications, receptive field.
 
-Everything is worked out on the meta device, where tensors have shapes and no numbers: AlexNet costs nothing.
+Large ones are worked out on the meta device, where tensors have shapes and no numbers: AlexNet costs nothing.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from cnncli.models import window
 
 MULTIPLIED = ("weight", "layer_scale")  # ends of the names of parameters that are multiplied with; the others are added
 BYTES = 4  # of a float32
+SMALL = 2**18  # numbers
 Reach = tuple[int, int] | None  # the receptive field's side, and how far neighbours are apart, in pixels of the image
 Step = tuple[str, nn.Module, Tensor, Tensor, int | None]  # a layer's name, itself, input, output, receptive field
 
@@ -74,16 +76,28 @@ class Summary:
         }
 
 
+def to_follow(build: Callable[[], nn.Module], input_size: list[int]) -> nn.Module:
+    """Return a network for :func:`summarise`: without numbers, or with them where it is small.
+
+    The first operation on the meta device imports SymPy and PyTorch's compiler, which takes as long as importing torch.
+    """
+    with torch.device("meta"):
+        model = build()
+    numbers = sum(parameter.numel() for parameter in model.parameters()) + math.prod(input_size)
+    return build() if numbers <= SMALL else model
+
+
 def summarise(name: str, model: nn.Module, input_size: list[int], num_classes: int) -> Summary:
-    """Follow one image [C, H, W] through ``model``; it is moved to the meta device.
+    """Follow one image [C, H, W] through ``model``, which stays where it is.
 
     A layer is a module that holds no other, or that has parameters of its own; of what is never called by itself, as
     the matrices of attention, the parameters belong to the layer around it.
     """
-    model = model.to("meta").eval()
+    model = model.eval()
+    device = next((parameter.device for parameter in model.parameters()), torch.device("meta"))
     sight = Sight(max(input_size[1:]))
     with _watched(model, sight) as passed, sight, torch.no_grad():
-        model(torch.empty(1, *input_size, device="meta"))
+        model(torch.zeros(1, *input_size, device=device))
     owned = _owned(model, {layer_name for layer_name, *_ in passed})
     layers = [_describe(*step, parameters=owned.pop(step[0], {})) for step in passed]
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,6 +1,7 @@
 """``cnn summary``."""
 
 import re
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,7 @@ def summary(
 
     Example: cnn summary tinyvgg --set hidden=20 --input 3x64x64
     """
-    from cnncli.analysis.summary import summarise, to_json
+    from cnncli.analysis.summary import summarise, to_follow, to_json
     from cnncli.config.loading import Document, override
     from cnncli.config.validation import validate_options
     from cnncli.display import print_json, print_table, print_text
@@ -55,14 +56,11 @@ def summary(
     options = document.data | sizes
     network = MODELS.get(model)
     options = validate_options("model", model, options)
-    import torch
-
+    size = [options["in_channels"], options["image_size"], options["image_size"]]
     try:
-        with torch.device("meta"):
-            built = network(**options)
+        built = to_follow(partial(network, **options), size)
     except ValueError as error:
         raise ConfigError(f"{model}: {error}") from None
-    size = [options["in_channels"], options["image_size"], options["image_size"]]
     result = summarise(model, built, size, options["num_classes"])
     if json:
         print_json(to_json(result))

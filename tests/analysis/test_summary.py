@@ -8,7 +8,7 @@ import torchinfo
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnncli.analysis.summary import Summary, size_formula, summarise, to_json
+from cnncli.analysis.summary import Summary, size_formula, summarise, to_follow, to_json
 from cnncli.registry import MODELS
 from tests.models.maps import on_meta
 
@@ -160,11 +160,13 @@ def test_activations_are_about_what_a_backward_pass_keeps(name: str) -> None:
     assert 0.5 < measured / summary_of(name).training_bytes(10)["activations"] < 2
 
 
-def test_summarising_computes_nothing_and_leaves_no_hooks() -> None:
-    """All of it is on the meta device, where AlexNet's 250 MB are not."""
-    model = MODELS.get("lenet5")()
-    summarise("lenet5", model, [1, 28, 28], 10)
-    assert {values.device.type for values in model.state_dict().values()} == {"meta"}
+@pytest.mark.parametrize(("name", "device"), [("lenet5", "cpu"), ("alexnet", "meta")])
+def test_large_networks_are_followed_without_numbers_and_no_hooks_are_left(name: str, device: str) -> None:
+    """AlexNet's 250 MB are nowhere; importing what the meta device takes would be the longest part of LeNet-5's."""
+    size = SIZES.get(name, [1, 28, 28])
+    model = to_follow(MODELS.get(name), size)
+    summarise(name, model, size, 10)
+    assert {values.device.type for values in model.state_dict().values()} == {device}
     assert not any(layer._forward_hooks for layer in model.modules())
 
 
