@@ -37,7 +37,7 @@ class Splits:
             self.held_out.append("test")
         if "val" not in own and data.validation:
             self.held_out.append("val")
-        self._listed: dict[SplitName, Pictures] = {}  # listing and dividing a million files takes seconds
+        self._listed: dict[SplitName, Images] = {}  # listing and dividing a million files takes seconds
 
     @property
     def names(self) -> list[SplitName]:
@@ -63,7 +63,7 @@ class Splits:
 
     def held_out_names(self) -> Record:
         """Return what a checkpoint notes of files that were held out; nothing where images have no names."""
-        if not self.record:
+        if not self.record and self.source.image_size is None:
             held = {name: images for name in self.held_out if isinstance(images := self.load(name), Pictures)}
             self.record = {name: [images.name(row) for row in range(len(images))] for name, images in held.items()}
         return self.record
@@ -77,8 +77,9 @@ class Splits:
         parts = self._parts(whole)
         if isinstance(whole, Pictures):
             self._listed |= {part: whole.take(rows) for part, rows in parts.items()}
-            return self._listed[name]
-        return whole.take(parts[name])
+        elif name == "train":  # what is held out is asked for next: reading and dividing all again takes half a second
+            self._listed |= {part: whole.take(parts[part]) for part in self.held_out}
+        return self._listed[name] if name in self._listed else whole.take(parts[name])
 
     def _own(self, name: SplitName) -> Images:
         """Return a split as the data set has it, with the classes that are asked for."""

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cnncli.config.schema import Config
 from cnncli.config.validation import load_config
-from cnncli.datasets import Images, Pictures
+from cnncli.datasets import Images, Pictures, Split
 from cnncli.errors import ConfigError, DataError
 from cnncli.experiment import Experiment
 from cnncli.registry import DATASETS
@@ -123,3 +124,23 @@ def test_a_split_without_pictures_is_named(tmp_path: Path, picture_folder: Pictu
     (root / "val" / "left").mkdir(parents=True)
     with pytest.raises(DataError, match="the val split holds no images"):
         Experiment.prepare(config_of(tmp_path, root)).eval_loader("val")
+
+
+def test_arrays_are_read_once_to_train_and_to_validate_on(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held out is what is held out when it is asked for first, or alone."""
+    config = load_config(str(tiny_config))
+    source, expected = DATASETS.get("npz")(**config.data.options), {}
+    for name in ("val", "train"):
+        alone = Splits(DATASETS.get("npz")(**config.data.options), config).load(name)  # type: ignore[arg-type]
+        assert isinstance(alone, Split)
+        expected[name] = alone
+    read, load = list[str](), source.load
+    monkeypatch.setattr(source, "load", lambda name, limit: read.append(name) or load(name, limit))
+    splits = Splits(source, config)
+    for name in ("train", "val"):
+        images = splits.load(name)  # type: ignore[arg-type]
+        assert isinstance(images, Split)
+        assert torch.equal(images.images, expected[name].images)
+        assert torch.equal(images.labels, expected[name].labels)
+    assert splits.held_out_names() == {}
+    assert read == ["train"]

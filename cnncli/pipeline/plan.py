@@ -97,7 +97,7 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """
     random = np.random.default_rng(seed)
     held = torch.zeros(len(labels), dtype=torch.bool)
-    for label in torch.unique(labels):
+    for label in torch.nonzero(labels.bincount()):
         members = torch.nonzero(labels == label).squeeze(1)
         count = max(round(share * len(members)), 1)
         held[members[torch.from_numpy(random.permutation(len(members))[:count])]] = True
