@@ -251,7 +251,8 @@ def _allow_only_deterministic_algorithms(wanted: bool) -> None:
     """Set what PyTorch's notes on reproducibility name, before the first use of CUDA."""
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted)
+    if wanted != torch.are_deterministic_algorithms_enabled():  # asking for it imports PyTorch's compiler: a second
+        torch.use_deterministic_algorithms(wanted)
     torch.backends.cudnn.deterministic = wanted
     torch.backends.cudnn.benchmark = False
 

@@ -1,14 +1,19 @@
-"""Any transform of ``torchvision.transforms.v2``, by name: one image at a time, under the seed of its row."""
+"""Any transform of ``torchvision.transforms.v2``, by name: one image at a time, under the seed of its row.
+
+torchvision is imported where one is asked for: it imports PyTorch's compiler, which takes half as long as torch itself.
+"""
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from cnncli.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 # Those that call what they are given, hold other transforms, which no config can name, or are not of one picture.
 LEFT_OUT = {
@@ -19,6 +24,8 @@ LEFT_OUT = {
 
 def names() -> list[str]:
     """Return the names that a config may use."""
+    from torchvision.transforms import v2
+
     return sorted(
         name
         for name, thing in vars(v2).items()
@@ -58,7 +65,9 @@ class Transforms:
         return result
 
 
-def _built(spec: dict[str, Any]) -> v2.Transform:
+def _built(spec: dict[str, Any]) -> "v2.Transform":
+    from torchvision.transforms import v2
+
     name = spec.pop("name", None)
     if not isinstance(name, str) or name not in names():
         raise ValueError(f"{name!r} is no transform of torchvision.transforms.v2{did_you_mean(str(name), names())}")
