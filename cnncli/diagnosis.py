@@ -198,7 +198,7 @@ def _extras() -> Checks:
     for requirement in metadata.requires("cnncli") or []:
         if match := re.match(r"""([\w.-]+).*extra == ['"]([\w-]+)['"]""", requirement):
             extras.setdefault(match[2], []).append(match[1])
-    for extra in sorted(extras.keys() - {"dev"}):
+    for extra in sorted(extras.keys() - {"bench", "dev"}):
         versions = {name: _version(name) for name in extras[extra]}
         is_whole = None not in versions.values()
         found = ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())

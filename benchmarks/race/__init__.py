@@ -1,0 +1,1 @@
+"""cnncli against its peers, and against the limit of the machine."""
