@@ -30,7 +30,7 @@ def complete(cnn: Cnn) -> Complete:
 
 def test_names_of_commands_configs_models_devices_and_kernels(complete: Complete) -> None:
     assert complete("tr") == ["train"]
-    assert complete("train", "-c", "lenet5_") == ["lenet5_1998", "lenet5_valid"]
+    assert complete("train", "-c", "lenet5_") == ["lenet5_1998", "lenet5_fast", "lenet5_valid"]
     assert complete("train", "--config", "=", "") == bundled_names()
     assert complete("data", "check", "tinyvgg_") == ["tinyvgg_folder"]
     assert complete("config", "validate", "basic") == ["basic_cnn"]
