@@ -52,6 +52,6 @@ TASKS = {
     "lenet5-128": Task("lenet5", 128, 2_000, 2),
     "lenet5-256": Task("lenet5", 256, 2_000, 2),
     "tinyvgg-64": Task("tinyvgg", 64, 300, 2),
-    "alexnet-64": Task("alexnet_shapes", 64, 13, 1),
+    "alexnet-64": Task("alexnet_shapes", 64, 19, 1),
 }
 MEAN, STD = 0.5, 0.5
