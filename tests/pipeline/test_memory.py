@@ -96,11 +96,11 @@ class Watching(Display):
         self.sizes.append(megabytes()[0])
 
 if leaks == "leaks":
-    kept, augmented = [], Loader._augmented
+    kept, mixed = [], Loader._mixed
     def keeping(self, *arguments):
-        kept.append(augmented(self, *arguments))
+        kept.append(mixed(self, *arguments))
         return kept[-1]
-    Loader._augmented = keeping
+    Loader._mixed = keeping
 augment = "augment={resized_crop: [0.3, 1.0], mixup: 0.2, transforms: [{name: RandAugment}]}"
 sets = ["train.epochs=9", "train.batch_size=1", "optimizer.lr=0.001", "data.workers=1", "data.size=160"]
 sets += [f"data.cache={cache}", augment]
