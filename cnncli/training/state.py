@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -108,7 +108,7 @@ class TrainState:
         self.lr = self._peaks[0] * factor
         self.steps += 1
         self.scaler.unscale_(self.optimizer)
-        norm = _norm_of([p.grad for p in self._parameters if p.grad is not None])
+        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         assert self.loss is not None
         self.last_loss, self.loss = self.runtime.sum_of(self.loss), None
         self._note_divergence(self.last_loss, norm)
@@ -216,9 +216,3 @@ class TrainState:
         self.meter = Meter(runtime)
         for rank in mine:
             self.meter.add(rank["meter"])
-
-
-def _norm_of(gradients: list[Tensor]) -> Tensor:
-    """Return the norm of all gradients of one device, as ``torch.nn.utils.get_total_norm`` does for any, sooner."""
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    return norm
