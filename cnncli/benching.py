@@ -14,11 +14,9 @@ from itertools import chain, count, islice
 
 import torch
 
-from cnncli import finetuning
 from cnncli.experiment import Experiment
 from cnncli.pipeline import Batch
 from cnncli.pipeline.streaming import StreamingLoader
-from cnncli.registry import OPTIMIZERS
 from cnncli.runtime import FORMATS, MemoryFormat
 from cnncli.training.loop import Watch, evaluate, train_one_epoch
 from cnncli.training.state import TrainState
@@ -42,27 +40,30 @@ class Figures:
     layout: MemoryFormat
     loader: list[float]
     evaluation: list[float]
-    evaluation_limit: list[float]
+    inference: list[float]
     waiting: float
     streams: bool
     peak_memory: int | None
 
     @property
     def of_limit(self) -> float:
-        """The share of the limit that the loop reaches: the median over rounds, of the best layout."""
-        best = max(self.limits.values(), key=statistics.median)
-        return _ratio(self.loop, best)
+        """The share of the limit in the best layout that the loop reaches: the median over rounds."""
+        return _ratio(self.loop, self.limits[self.best_layout])
 
     @property
-    def of_evaluation_limit(self) -> float:
+    def of_inference(self) -> float:
         """The share of bare inference that evaluation reaches."""
-        return _ratio(self.evaluation, self.evaluation_limit)
+        return _ratio(self.evaluation, self.inference)
 
     @property
-    def better_layout(self) -> MemoryFormat | None:
-        """A layout in which the limit is higher by more than noise."""
-        best = max(self.limits, key=lambda layout: statistics.median(self.limits[layout]))
-        return best if _ratio(self.limits[best], self.limits[self.layout]) > WORTH_SAYING else None
+    def best_layout(self) -> MemoryFormat:
+        """The layout in which the limit is highest."""
+        return max(self.limits, key=lambda layout: statistics.median(self.limits[layout]))
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast the limit is in the best layout as in that of the loop."""
+        return _ratio(self.limits[self.best_layout], self.limits[self.layout])
 
 
 class Timed:
@@ -97,7 +98,7 @@ def measure(experiment: Experiment, rounds: int, seconds: float, progress: Progr
             **{str(layout): _limit(experiment, state, next(batches), layout) for layout in FORMATS},
             "loader": lambda number: sum(len(batch.labels) for batch in islice(batches, number)),
             "evaluation": _evaluation(state, in_order),
-            "evaluation limit": _inference(state, next(in_order)),
+            "inference": _inference(state, next(in_order)),
         }
         streams = isinstance(train, StreamingLoader)
         read_ahead = 3 * experiment.workers if streams else 0  # what workers may have at hand before they are asked
@@ -108,7 +109,7 @@ def measure(experiment: Experiment, rounds: int, seconds: float, progress: Progr
         layout=experiment.runtime.memory_format,
         loader=speeds["loader"],
         evaluation=speeds["evaluation"],
-        evaluation_limit=speeds["evaluation limit"],
+        inference=speeds["inference"],
         waiting=waiting,
         streams=streams,
         peak_memory=experiment.runtime.peak_memory(),
@@ -162,17 +163,16 @@ def _loop(experiment: Experiment, state: TrainState, batches: Timed, progress: P
 
 def _limit(experiment: Experiment, state: TrainState, batch: Batch, layout: MemoryFormat) -> Work:
     """Return forward, backward and step of a copy of the network on one batch, in a layout; its weights stay."""
-    model, criterion, runtime = copy.deepcopy(state.model), copy.deepcopy(state.criterion), experiment.runtime
-    model = model.to(memory_format=FORMATS[layout]).train()
+    model = copy.deepcopy(state.model).to(memory_format=FORMATS[layout]).train()
+    criterion = copy.deepcopy(state.criterion)
     images = batch.images.contiguous(memory_format=FORMATS[layout])
-    parameters = finetuning.parameter_groups(model, experiment.config)
-    optimizer = OPTIMIZERS.get(experiment.config.optimizer.name)(parameters, **experiment.config.optimizer.options)
+    optimizer = experiment.build_optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
 
     def step(number: int) -> int:
         for _ in range(number):
-            with runtime.autocast():
+            with state.runtime.autocast():
                 loss = criterion(model(images), batch.targets)
             loss.backward()
             optimizer.step()
@@ -222,15 +222,14 @@ def verdict(figures: Figures, workers: int, cores: int) -> str:
         said = f"{figures.of_limit:.0%} of the limit: {figures.waiting:.0%} of the time makes batches and augments them"
     else:
         said = f"{figures.waiting:.0%} of the time waits for decoding: {_remedy(figures, workers, cores)}"
-    if (layout := figures.better_layout) is not None:
-        times = _ratio(figures.limits[layout], figures.limits[figures.layout])
-        said += f"; {times:.1f} times as fast with runtime.memory_format: {layout}"
+    if figures.gain > WORTH_SAYING:
+        said += f"; {figures.gain:.1f} times as fast with runtime.memory_format: {figures.best_layout}"
     return said
 
 
 def _remedy(figures: Figures, workers: int, cores: int) -> str:
     """Return what has pictures decoded sooner: as many workers as it takes, if there are processors for them."""
-    limit = max(statistics.median(speeds) for speeds in figures.limits.values())
-    wanted = math.ceil(max(workers, 1) * limit / statistics.median(figures.loader))
+    limit, loader = (statistics.median(speeds) for speeds in (figures.limits[figures.best_layout], figures.loader))
+    wanted = math.ceil(max(workers, 1) * limit / loader)
     more = min(wanted, cores)
     return f"raise data.workers to {more} or set data.cache" if more > workers else "set data.cache: disk or memory"

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from cnncli import finetuning
 from cnncli.checkpoint import Checkpoint
@@ -118,18 +119,22 @@ class Experiment:
             given["class_counts"] = labels.bincount(minlength=len(self.splits.classes))
         return LOSSES.get(loss.name)(**given, **loss.options).to(self.runtime.device)
 
+    def build_optimizer(self, model: nn.Module) -> Optimizer:
+        """Return the optimizer of what is trained of a network."""
+        parameters = finetuning.parameter_groups(model, self.config)
+        return OPTIMIZERS.get(self.config.optimizer.name)(parameters, **self.config.optimizer.options)
+
     def build_state(self, loader: Loader) -> TrainState:
         """Return the state before the first step of training on the images of ``loader``."""
         config = self.config
         model = self.build_model()
-        parameters = finetuning.parameter_groups(model, config)
-        optimizer = OPTIMIZERS.get(config.optimizer.name)(parameters, **config.optimizer.options)
         steps_per_epoch = loader.num_batches
         total_steps = steps_per_epoch * config.train.epochs
         schedule = SCHEDULES.get(config.schedule.name)(total_steps, steps_per_epoch, **config.schedule.options)
         schedule.warmup_steps = round(config.schedule.warmup_epochs * steps_per_epoch)
         criterion = self.build_criterion(loader.labels)
-        return TrainState(model, criterion, optimizer, schedule, self.runtime, config.train.clip_norm, config.train.ema)
+        optimizer, train = self.build_optimizer(model), config.train
+        return TrainState(model, criterion, optimizer, schedule, self.runtime, train.clip_norm, train.ema)
 
     def check_classes(self) -> None:
         """Raise ``DataError`` where there is no picture to train on of a class; arrays are not looked at."""

@@ -41,7 +41,7 @@ def figures(loop: float = 90.0, **changes: Any) -> Figures:
         "layout": "channels_last",
         "loader": [1000.0],
         "evaluation": [1.0],
-        "evaluation_limit": [1.0],
+        "inference": [1.0],
         "waiting": 0.0,
         "streams": False,
         "peak_memory": None,
@@ -124,7 +124,7 @@ def test_real_training_is_timed_and_nothing_kept(tiny_config: Path, tmp_path: Pa
     before = sorted(tmp_path.rglob("*"))
     experiment = Experiment.prepare(load_config(str(tiny_config), []))
     found = measure(experiment, rounds=2, seconds=0.02, progress=lambda batches, number, label: batches)
-    everything = [found.loop, *found.limits.values(), found.loader, found.evaluation, found.evaluation_limit]
+    everything = [found.loop, *found.limits.values(), found.loader, found.evaluation, found.inference]
     assert all(len(speeds) == 2 and min(speeds) > 0 for speeds in everything)
     assert set(found.limits) == set(LAYOUTS)
     assert found.layout == experiment.runtime.memory_format

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnncli.completion import offer_configs
+from cnncli import ranks
 from cnncli.errors import ConfigError
-from cnncli.options import Json, Sets
+from cnncli.options import ConfigArgument, Json, Sets
 
 if TYPE_CHECKING:
     from cnncli.benching import Figures
@@ -20,9 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def bench(
-    config: Annotated[
-        str, typer.Argument(metavar="[CONFIG]", help="A YAML file, or a bundled config.", autocompletion=offer_configs)
-    ] = "lenet5",
+    config: ConfigArgument = "lenet5",
     sets: Sets = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each is timed.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="How long each takes in a round, about.")] = 1.0,
@@ -40,11 +38,11 @@ def bench(
     from cnncli.display import Display, print_json, print_text
     from cnncli.experiment import Experiment
 
+    if ranks.world_size() > 1:
+        raise ConfigError("cnn bench times one process; start it without torchrun")
     settings = load_config(config, sets or [])
     with Display() as display:
         experiment = Experiment.prepare(settings, display.note)
-        if experiment.runtime.world_size > 1:
-            raise ConfigError("cnn bench times one process; start it without torchrun")
         with experiment.listing_broken("train", "val"):
             display.note(f"{settings.train.name}: 6 contenders, {rounds} rounds of about {seconds:g} s each")
             figures = measure(experiment, rounds, seconds, display.follow)
@@ -59,7 +57,7 @@ def _result(figures: "Figures", experiment: "Experiment") -> dict[str, Any]:
 
     config, runtime = experiment.config, experiment.runtime
     speeds = {"loop": figures.loop, **{f"limit_{layout}": values for layout, values in figures.limits.items()}}
-    speeds |= {"loader": figures.loader, "evaluation": figures.evaluation, "inference": figures.evaluation_limit}
+    speeds |= {"loader": figures.loader, "evaluation": figures.evaluation, "inference": figures.inference}
     return {
         "name": config.train.name,
         "model": config.model.name,
@@ -74,7 +72,7 @@ def _result(figures: "Figures", experiment: "Experiment") -> dict[str, Any]:
             for name, values in speeds.items()
         },
         "of_limit": figures.of_limit,
-        "evaluation_of_inference": figures.of_evaluation_limit,
+        "evaluation_of_inference": figures.of_inference,
         "waiting": figures.waiting,
         "peak_memory": figures.peak_memory,
         "verdict": verdict(figures, experiment.workers, cores_a_rank()),
