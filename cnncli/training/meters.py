@@ -9,7 +9,7 @@ from torch import Tensor
 from cnncli.errors import DataError
 from cnncli.runtime import Runtime
 
-BATCHES_AT_ONCE = 16
+BATCHES_AT_ONCE = 16  # whose hits are counted together: few logits take as long as many
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of this rank."""
-        hits = self._hits().cpu()
+        self._count()
         counts = {"num_images": self.num_images, "num_ranked": self.num_ranked, "num_skipped": self.num_skipped}
-        return {"losses": self._losses().cpu(), "hits": hits, **counts}
+        return {"losses": self._losses().cpu(), "hits": self._hits().cpu(), **counts}
 
     def add(self, state: dict[str, Any]) -> None:
         """Add the sums that :meth:`state_dict` returned."""
@@ -78,6 +78,7 @@ class Meter:
 
     def compute(self) -> Metrics:
         """Return the means over the images of all ranks so far; ``DataError`` if there were none."""
+        self._count()
         hits = self._hits()
         counts = torch.cat([hits, hits.new_tensor([self.num_images, self.num_ranked, self.num_skipped])])
         correct, among_five, num_images, num_ranked, num_skipped = self.runtime.sum_of(counts).tolist()
@@ -87,19 +88,19 @@ class Meter:
         top5 = among_five / num_ranked if num_ranked else None
         return Metrics(loss / weight, correct / num_images, top5, num_images, num_skipped)
 
+    def _count(self) -> None:
+        """Count the hits of the batches that were taken in since the last count."""
+        if not self._unseen:
+            return
+        logits, labels = map(torch.cat, zip(*self._unseen, strict=True))
+        self.correct += (logits.argmax(1) == labels).sum()
+        if self.five and logits.shape[1] > 5:
+            self.among_five += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
+            self.num_ranked += len(labels)
+        self._unseen = []
+
     def _losses(self) -> Tensor:
         return torch.stack([self.loss, torch.as_tensor(self.weight).to(self.loss)])
 
-    def _count(self) -> None:
-        """Count the hits of several batches at once: few logits take as long as many."""
-        if self._unseen:
-            logits, labels = map(torch.cat, zip(*self._unseen, strict=True))
-            self.correct += (logits.argmax(1) == labels).sum()
-            if self.five and logits.shape[1] > 5:
-                self.among_five += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
-                self.num_ranked += len(labels)
-            self._unseen = []
-
     def _hits(self) -> Tensor:
-        self._count()
         return torch.stack([self.correct, self.among_five])
