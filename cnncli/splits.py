@@ -37,7 +37,8 @@ class Splits:
             self.held_out.append("test")
         if "val" not in own and data.validation:
             self.held_out.append("val")
-        self._listed: dict[SplitName, Images] = {}  # listing and dividing a million files takes seconds
+        # Pictures, as listing and dividing a million takes seconds, and arrays that are held out of those to train on.
+        self._known: dict[SplitName, Images] = {}
 
     @property
     def names(self) -> list[SplitName]:
@@ -47,12 +48,12 @@ class Splits:
 
     def load(self, name: SplitName) -> Images | None:
         """Read or list one split; ``None`` if there is none of that name."""
-        if name not in self._listed:
+        if name not in self._known:
             images = self._read(name)
             if not isinstance(images, Pictures):
                 return images
-            self._listed[name] = images
-        return self._listed[name]
+            self._known[name] = images
+        return self._known[name]
 
     def untaught(self) -> list[str]:
         """Return the classes that none of the images to train on belongs to."""
@@ -76,10 +77,10 @@ class Splits:
         whole = self._own("train")
         parts = self._parts(whole)
         if isinstance(whole, Pictures):
-            self._listed |= {part: whole.take(rows) for part, rows in parts.items()}
+            self._known |= {part: whole.take(rows) for part, rows in parts.items()}
         elif name == "train":  # what is held out is asked for next: reading and dividing all again takes half a second
-            self._listed |= {part: whole.take(parts[part]) for part in self.held_out}
-        return self._listed[name] if name in self._listed else whole.take(parts[name])
+            self._known |= {part: whole.take(parts[part]) for part in self.held_out}
+        return self._known[name] if name in self._known else whole.take(parts[name])
 
     def _own(self, name: SplitName) -> Images:
         """Return a split as the data set has it, with the classes that are asked for."""
